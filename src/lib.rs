@@ -1,0 +1,5 @@
+#![doc = "Moves files between machines on a network, verified by MD5."]
+#![warn(missing_docs)]
+#![deny(unsafe_code)]
+
+pub mod types;

@@ -1,0 +1,20 @@
+//! The words of the project: parsed once, valid ever after.
+//!
+//! Nothing here does I/O, knows the wire or knows a terminal. A value of one of these types has
+//! already been checked; code that holds one never checks again.
+
+mod conflict;
+mod digest;
+mod entry;
+mod file_name;
+mod printable;
+mod reference;
+mod timestamp;
+
+pub use conflict::{OnConflict, Precondition};
+pub use digest::{Digest, DigestError};
+pub use entry::{Entry, Item};
+pub use file_name::{FileName, NameError, RESERVED_PREFIX};
+pub use printable::Printable;
+pub use reference::{FileRef, IdPrefix};
+pub use timestamp::Timestamp;
