@@ -2,4 +2,6 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+pub mod access;
+pub mod protocol;
 pub mod types;

@@ -1,0 +1,314 @@
+//! The two message types, one per direction. Variants are appended, never reordered.
+//!
+//! A message carries the number of the request that it belongs to: requests count up from 1;
+//! 0 stands for the greeting and for what belongs to no request.
+
+use serde::{Deserialize, Serialize};
+
+use super::wire::{WireDigest, WireEntry, WireItem, WireRef};
+
+/// A message from a client to a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientMessage {
+    /// The request that it makes or belongs to.
+    pub number: u32,
+    /// What it says.
+    pub body: ClientBody,
+}
+
+/// What a client can say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientBody {
+    /// First of all, number 0. Answer: [`ServerBody::Welcome`] or [`ServerBody::Refused`].
+    Hello {
+        /// Program and version, for logs; at most 255 bytes.
+        software: String,
+    },
+    /// Ready. Answer: [`ServerBody::Pong`].
+    Ping,
+    /// Ready. Answer: [`ServerBody::Info`].
+    Info,
+    /// Ready. Answer: one or more [`ServerBody::Page`].
+    List {
+        /// The folder to list; `None` is the root.
+        folder: Option<String>,
+        /// Globs relative to the folder; none lists everything below it. At most 64.
+        patterns: Vec<String>,
+        /// Stop after this many items; 0 lists all.
+        limit: u32,
+    },
+    /// Ready. Answer: [`ServerBody::Item`].
+    Stat {
+        /// Which file or folder.
+        file: WireRef,
+        /// Answer only when the file's id is known, however long hashing takes.
+        wait_for_id: bool,
+    },
+    /// Ready. Never replaces anything. Answer: [`ServerBody::Item`] under the new name.
+    Rename {
+        /// The file or folder.
+        from: WireRef,
+        /// Its new full name.
+        to: String,
+        /// Only if the file still has this id.
+        if_match: Option<WireDigest>,
+        /// Check everything, change nothing.
+        dry_run: bool,
+    },
+    /// Ready. Answer: [`ServerBody::Item`], what was removed.
+    Remove {
+        /// The file or folder.
+        file: WireRef,
+        /// A folder goes with everything in it; without this it is refused.
+        recursive: bool,
+        /// Only if the file still has this id.
+        if_match: Option<WireDigest>,
+        /// Check everything, change nothing.
+        dry_run: bool,
+    },
+    /// Ready. Answer: [`ServerBody::Item`].
+    MakeFolder {
+        /// Its full name; missing folders above it are made too.
+        name: String,
+        /// Check everything, change nothing.
+        dry_run: bool,
+    },
+    /// Ready. Opens a download of this many files, which pages then name.
+    Download {
+        /// How many files in all, at least 1.
+        files: u32,
+    },
+    /// Downloading, until all files are named. Answer: for each file in order
+    /// [`FileMessage::Begin`], data frames and [`FileMessage::End`], or [`FileMessage::Abort`];
+    /// after the last [`ServerBody::DownloadEnd`].
+    DownloadPage {
+        /// The next files, 1 to 4096.
+        files: Vec<WireRef>,
+    },
+    /// Ready. Opens an upload of this many files, which pages then describe.
+    Upload {
+        /// How many files in all, at least 1.
+        files: u32,
+    },
+    /// Uploading, until all files are described. Answer: [`ServerBody::UploadReady`].
+    UploadPage {
+        /// The next files, 1 to 4096.
+        files: Vec<UploadFile>,
+    },
+    /// Uploading. Each described file is closed exactly once and in order: by `Begin`, data frames
+    /// and `End`; by `Abort`, after a `Begin` or without one; or by [`ClientBody::Skip`].
+    File(FileMessage),
+    /// Uploading: this file is not sent after all. Downloading: no more of this file, please.
+    Skip {
+        /// The file's place in the batch.
+        index: u32,
+    },
+    /// Uploading, when the source of the file has nothing to give: at least every 15 s.
+    Alive,
+}
+
+/// One file that a client wants to upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadFile {
+    /// The full name that it is to get.
+    pub name: String,
+    /// Its size in bytes, when it is known beforehand.
+    pub size: Option<u64>,
+    /// Time of its last change (seconds and nanoseconds since the Unix epoch), to be kept.
+    pub modified: Option<(i64, u32)>,
+    /// Whether the owner may execute it.
+    pub executable: bool,
+    /// What to do when the name is taken.
+    pub on_conflict: WireConflict,
+    /// Only if the file that stands there has this id.
+    pub if_match: Option<WireDigest>,
+}
+
+/// What to do when a name is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WireConflict {
+    /// Refuse.
+    Refuse,
+    /// Replace.
+    Replace,
+    /// Choose a free name.
+    Rename,
+}
+
+/// What either side says of the file that it is sending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileMessage {
+    /// The data frames of this file follow.
+    Begin {
+        /// The file's place in the batch, counted from 0.
+        index: u32,
+        /// Where in the file the first data frame goes; 0 in this version.
+        offset: u64,
+        /// What the server knows of it (downloads only).
+        entry: Option<WireEntry>,
+    },
+    /// All of the file was sent.
+    End {
+        /// The MD5 of the whole file as the sender knows it.
+        digest: WireDigest,
+    },
+    /// The file cannot be sent, or not to its end: what arrived of it is void.
+    Abort {
+        /// The file's place in the batch.
+        index: u32,
+        /// Why ([`ErrorCode`](super::ErrorCode)).
+        code: u16,
+        /// The same for people, at most 8 KiB.
+        detail: String,
+    },
+}
+
+/// A message from a server to a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerMessage {
+    /// The request that it answers; 0 for what answers none.
+    pub number: u32,
+    /// What it says.
+    pub body: ServerBody,
+}
+
+/// What a server can say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerBody {
+    /// Answers [`ClientBody::Hello`].
+    Welcome {
+        /// Program and version, at most 255 bytes.
+        software: String,
+        /// What this client may do: 0 nothing, 1 reader, 2 contributor, 3 editor, 4 admin.
+        role: u8,
+    },
+    /// Answers any request: it was not done. With number 0 the connection ends here.
+    Refused {
+        /// Why ([`ErrorCode`](super::ErrorCode)).
+        code: u16,
+        /// The same for people, at most 8 KiB.
+        detail: String,
+    },
+    /// Answers [`ClientBody::Ping`].
+    Pong,
+    /// Answers [`ClientBody::Info`].
+    Info(ServerInfo),
+    /// Answers [`ClientBody::List`], in order of names (bytes).
+    Page {
+        /// The next items, at most 4096.
+        items: Vec<WireItem>,
+        /// Whether this page ends the answer.
+        last: bool,
+    },
+    /// Answers [`ClientBody::Stat`], `Rename`, `Remove` and `MakeFolder`.
+    Item(WireItem),
+    /// Downloading: see [`ClientBody::DownloadPage`].
+    File(FileMessage),
+    /// Ends the answer to [`ClientBody::Download`].
+    DownloadEnd,
+    /// Answers [`ClientBody::UploadPage`]: one verdict for each file of the page.
+    UploadReady {
+        /// The verdicts, in the page's order.
+        verdicts: Vec<Verdict>,
+    },
+    /// What became of uploaded files, as soon as it is known: one result for each file that was
+    /// begun and not aborted by the client.
+    UploadResults {
+        /// The results, 1 to 4096.
+        results: Vec<UploadResult>,
+    },
+    /// Ends the answer to [`ClientBody::Upload`].
+    UploadEnd,
+    /// The answer takes longer: at least every 15 s while a request is being worked on.
+    Alive,
+}
+
+/// What the server says to a file that a client wants to upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Send it.
+    Start,
+    /// The name is taken by this file. With [`WireConflict::Replace`] it may be sent all the same.
+    Exists(WireEntry),
+    /// It would not be stored: do not send it.
+    Refused {
+        /// Why ([`ErrorCode`](super::ErrorCode)).
+        code: u16,
+        /// The same for people, at most 8 KiB.
+        detail: String,
+    },
+}
+
+/// What became of one uploaded file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UploadResult {
+    /// It is verified, on disk, and visible under its name, which `Rename` may have changed.
+    Stored {
+        /// The file's place in the batch.
+        index: u32,
+        /// What stands there now, with the server's own digest.
+        entry: WireEntry,
+    },
+    /// It was not stored, and nothing else has changed.
+    Failed {
+        /// The file's place in the batch.
+        index: u32,
+        /// Why ([`ErrorCode`](super::ErrorCode)).
+        code: u16,
+        /// The same for people, at most 8 KiB.
+        detail: String,
+    },
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerInfo {
+    /// Program and version.
+    pub software: String,
+    /// The protocol version that is being spoken.
+    pub protocol: u16,
+    /// The server's host name.
+    pub host: String,
+    /// The fingerprint of its key; `None` without TLS.
+    pub identity: Option<String>,
+    /// Seconds since it started.
+    pub uptime: u64,
+    /// Shared files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Free bytes on the disk, when that can be told.
+    pub free: Option<u64>,
+    /// The largest file that it takes, in bytes.
+    pub max_file_size: Option<u64>,
+    /// How many bytes it stores in all.
+    pub quota: Option<u64>,
+    /// How many connections it takes.
+    pub max_connections: u32,
+    /// After how many seconds it closes an idle connection.
+    pub idle_timeout: u64,
+    /// Whether only portable names can be created.
+    pub portable_names: bool,
+    /// Whether an upload is on disk before it is acknowledged.
+    pub durable: bool,
+    /// This client's role, as in [`ServerBody::Welcome`].
+    pub role: u8,
+    /// What it can do beyond the first version, by name; at most 64.
+    pub capabilities: Vec<String>,
+    /// Files that wait to be hashed.
+    pub unhashed_files: u64,
+    /// Their bytes.
+    pub unhashed_bytes: u64,
+    /// Below the root and not shared: symbolic links,
+    pub left_out_links: u64,
+    /// … FIFOs, sockets and devices,
+    pub left_out_special: u64,
+    /// … folders on other file systems,
+    pub left_out_mounts: u64,
+    /// … names that no client can name,
+    pub left_out_names: u64,
+    /// … names that differ from a shared one only in case or Unicode form,
+    pub left_out_twins: u64,
+    /// … and what the server may not read.
+    pub left_out_unreadable: u64,
+}

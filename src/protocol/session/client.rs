@@ -1,0 +1,434 @@
+use std::collections::VecDeque;
+
+use super::{Batch, Violation};
+use crate::protocol::frame::BodyLimits;
+use crate::protocol::limits::{
+    MAX_DATA_BODY, MAX_GREETING_BODY, MAX_MESSAGE_BODY, MAX_PAGE_BODY, MAX_PAGE_ITEMS,
+    MAX_PIPELINED,
+};
+use crate::protocol::message::{
+    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadResult,
+};
+
+/// The client's side of a conversation: what the server may answer next.
+///
+/// It learns from [`sent`](Self::sent) what was asked, and takes nothing that was not.
+#[derive(Debug)]
+pub struct ClientSession {
+    greeted: bool,
+    pending: VecDeque<Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    number: u32,
+    expects: Expects,
+}
+
+#[derive(Debug)]
+enum Expects {
+    Pong,
+    Info,
+    Pages,
+    Item,
+    Download(Batch),
+    Upload(Upload),
+}
+
+#[derive(Debug)]
+struct Upload {
+    batch: Batch,
+    verdicts: u32,
+    begun: u32,
+    results: u32,
+}
+
+/// What a message of the server means for the request that it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// More of the answer will come.
+    Partial,
+    /// The answer is whole.
+    Final,
+    /// It belongs to no request.
+    Event,
+}
+
+impl Default for ClientSession {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ClientSession {
+    /// A conversation in which nothing was said yet.
+    pub fn new() -> Self {
+        ClientSession {
+            greeted: false,
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// What the next frame may be at most.
+    pub fn body_limits(&self) -> BodyLimits {
+        let (message, data) = match self.pending.front().map(|p| &p.expects) {
+            _ if !self.greeted => (MAX_GREETING_BODY, None),
+            Some(Expects::Pages | Expects::Upload(_)) => (MAX_PAGE_BODY, None),
+            Some(Expects::Download(batch)) if batch.has_open_file() => {
+                (MAX_MESSAGE_BODY, Some(MAX_DATA_BODY))
+            }
+            _ => (MAX_MESSAGE_BODY, None),
+        };
+        BodyLimits { message, data }
+    }
+
+    /// Notes what this side says, and refuses what it may not say.
+    pub fn sent(&mut self, message: &ClientMessage) -> Result<(), Violation> {
+        let ClientMessage { number, body } = message;
+        let expects = match body {
+            ClientBody::Hello { .. } => return Ok(()),
+            ClientBody::Ping => Expects::Pong,
+            ClientBody::Info => Expects::Info,
+            ClientBody::List { .. } => Expects::Pages,
+            ClientBody::Stat { .. }
+            | ClientBody::Rename { .. }
+            | ClientBody::Remove { .. }
+            | ClientBody::MakeFolder { .. } => Expects::Item,
+            ClientBody::Download { files } => Expects::Download(Batch::new(*files)?),
+            ClientBody::Upload { files } => Expects::Upload(Upload {
+                batch: Batch::new(*files)?,
+                verdicts: 0,
+                begun: 0,
+                results: 0,
+            }),
+            part => return self.sent_part(*number, part),
+        };
+        if self.pending.len() >= MAX_PIPELINED {
+            return Err(Violation("too many requests under way"));
+        }
+        self.pending.push_back(Pending {
+            number: *number,
+            expects,
+        });
+        Ok(())
+    }
+
+    fn sent_part(&mut self, number: u32, body: &ClientBody) -> Result<(), Violation> {
+        // Parts of a transfer always belong to the newest request.
+        let Some(pending) = self.pending.back_mut().filter(|p| p.number == number) else {
+            return Err(Violation("a part of a transfer that is not under way"));
+        };
+        match (&mut pending.expects, body) {
+            (Expects::Download(batch), ClientBody::DownloadPage { files }) => {
+                batch.list(files.len())
+            }
+            (Expects::Download(_), ClientBody::Skip { .. }) => Ok(()),
+            (Expects::Upload(upload), ClientBody::UploadPage { files }) => {
+                upload.batch.list(files.len())
+            }
+            (Expects::Upload(upload), ClientBody::File(file)) => {
+                upload.batch.file(file)?;
+                upload.begun += u32::from(matches!(file, FileMessage::Begin { .. }));
+                Ok(())
+            }
+            (Expects::Upload(upload), ClientBody::Skip { index }) => upload.batch.skip(*index),
+            (Expects::Upload(_), ClientBody::Alive) => Ok(()),
+            _ => Err(Violation("a part of another kind of transfer")),
+        }
+    }
+
+    /// Notes a data frame of this side's upload.
+    pub fn sent_data(&mut self, size: usize) -> Result<(), Violation> {
+        match self.pending.back_mut().map(|p| &mut p.expects) {
+            Some(Expects::Upload(upload)) => upload.batch.data(size),
+            _ => Err(Violation("file content outside of a file")),
+        }
+    }
+
+    /// The batch of the newest request, if that is a transfer: says whether another page may go.
+    pub fn batch(&self) -> Option<&Batch> {
+        match self.pending.back().map(|p| &p.expects) {
+            Some(Expects::Download(batch)) => Some(batch),
+            Some(Expects::Upload(upload)) => Some(&upload.batch),
+            _ => None,
+        }
+    }
+
+    /// Takes a message of the server.
+    pub fn receive(&mut self, message: &ServerMessage) -> Result<Answer, Violation> {
+        let ServerMessage { number, body } = message;
+        if *number == 0 {
+            return self.receive_unnumbered(body);
+        }
+        let Some(pending) = self.pending.front_mut().filter(|p| p.number == *number) else {
+            return Err(Violation("an answer to a request that was not made"));
+        };
+        let answer = pending.expects.receive(body)?;
+        if answer == Answer::Final {
+            self.pending.pop_front();
+        }
+        Ok(answer)
+    }
+
+    fn receive_unnumbered(&mut self, body: &ServerBody) -> Result<Answer, Violation> {
+        match body {
+            ServerBody::Welcome { .. } if !self.greeted => {
+                self.greeted = true;
+                Ok(Answer::Final)
+            }
+            ServerBody::Refused { .. } => Ok(Answer::Final),
+            ServerBody::Alive if self.greeted => Ok(Answer::Event),
+            _ => Err(Violation("an answer without a number")),
+        }
+    }
+
+    /// Takes a data frame of `size` bytes.
+    pub fn receive_data(&mut self, size: usize) -> Result<(), Violation> {
+        match self.pending.front_mut().map(|p| &mut p.expects) {
+            Some(Expects::Download(batch)) => batch.data(size),
+            _ => Err(Violation("file content outside of a file")),
+        }
+    }
+}
+
+impl Expects {
+    fn receive(&mut self, body: &ServerBody) -> Result<Answer, Violation> {
+        match (self, body) {
+            (Expects::Pong, ServerBody::Pong)
+            | (Expects::Info, ServerBody::Info(_))
+            | (Expects::Item, ServerBody::Item(_))
+            | (_, ServerBody::Refused { .. }) => Ok(Answer::Final),
+            (_, ServerBody::Alive) => Ok(Answer::Partial),
+            (Expects::Pages, ServerBody::Page { items, last }) => {
+                if items.len() > MAX_PAGE_ITEMS {
+                    return Err(Violation("a page of too many items"));
+                }
+                Ok(if *last {
+                    Answer::Final
+                } else {
+                    Answer::Partial
+                })
+            }
+            (Expects::Download(batch), ServerBody::File(file)) => {
+                batch.file(file).map(|()| Answer::Partial)
+            }
+            (Expects::Download(batch), ServerBody::DownloadEnd) if batch.is_complete() => {
+                Ok(Answer::Final)
+            }
+            (Expects::Upload(upload), body) => upload.receive(body),
+            _ => Err(Violation("an answer to another kind of request")),
+        }
+    }
+}
+
+impl Upload {
+    fn receive(&mut self, body: &ServerBody) -> Result<Answer, Violation> {
+        match body {
+            ServerBody::UploadReady { verdicts } => {
+                self.verdicts = count(self.verdicts, verdicts.len(), self.batch.listed())
+                    .ok_or(Violation("more verdicts than files"))?;
+                Ok(Answer::Partial)
+            }
+            ServerBody::UploadResults { results } => {
+                self.results = count(self.results, results.len(), self.begun)
+                    .ok_or(Violation("more results than files"))?;
+                let unknown = |result: &UploadResult| match result {
+                    UploadResult::Stored { index, .. } | UploadResult::Failed { index, .. } => {
+                        *index >= self.batch.listed()
+                    }
+                };
+                if results.iter().any(unknown) {
+                    return Err(Violation("the result of a file that was not sent"));
+                }
+                Ok(Answer::Partial)
+            }
+            ServerBody::UploadEnd if self.batch.is_complete() => Ok(Answer::Final),
+            _ => Err(Violation("an answer to another kind of request")),
+        }
+    }
+}
+
+/// `so_far` and `more` together, when that is no more than `limit`.
+fn count(so_far: u32, more: usize, limit: u32) -> Option<u32> {
+    let sum = so_far.checked_add(u32::try_from(more).ok()?)?;
+    (more > 0 && sum <= limit).then_some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::Verdict;
+    use crate::protocol::{WireDigest, WireEntry, WireItem, WireRef};
+
+    fn greeted() -> ClientSession {
+        let mut session = ClientSession::new();
+        let welcome = ServerBody::Welcome {
+            software: "test".into(),
+            role: 2,
+        };
+        assert!(receive(&mut session, 0, ServerBody::Pong).is_err());
+        assert_eq!(receive(&mut session, 0, welcome), Ok(Answer::Final));
+        session
+    }
+
+    fn send(session: &mut ClientSession, number: u32, body: ClientBody) -> Result<(), Violation> {
+        session.sent(&ClientMessage { number, body })
+    }
+
+    fn receive(
+        session: &mut ClientSession,
+        number: u32,
+        body: ServerBody,
+    ) -> Result<Answer, Violation> {
+        session.receive(&ServerMessage { number, body })
+    }
+
+    fn entry() -> WireEntry {
+        WireEntry {
+            name: "a".into(),
+            id: None,
+            size: 1,
+            modified_seconds: 0,
+            modified_nanoseconds: 0,
+            executable: false,
+        }
+    }
+
+    #[test]
+    fn answers_come_in_order_and_only_to_what_was_asked() {
+        let mut session = greeted();
+        assert!(receive(&mut session, 1, ServerBody::Pong).is_err());
+        send(&mut session, 1, ClientBody::Ping).unwrap();
+        send(&mut session, 2, ClientBody::Info).unwrap();
+        assert!(receive(&mut session, 2, ServerBody::Pong).is_err());
+        assert!(receive(&mut session, 1, ServerBody::DownloadEnd).is_err());
+        assert!(session.receive_data(1).is_err());
+        assert_eq!(
+            receive(&mut session, 1, ServerBody::Alive),
+            Ok(Answer::Partial)
+        );
+        assert_eq!(
+            receive(&mut session, 1, ServerBody::Pong),
+            Ok(Answer::Final)
+        );
+        let refusal = ServerBody::Refused {
+            code: 41,
+            detail: String::new(),
+        };
+        assert_eq!(receive(&mut session, 2, refusal), Ok(Answer::Final));
+    }
+
+    #[test]
+    fn a_hostile_server_cannot_send_files_that_were_not_asked_for() {
+        let mut session = greeted();
+        send(&mut session, 1, ClientBody::Download { files: 1 }).unwrap();
+        let begin = |index| {
+            ServerBody::File(FileMessage::Begin {
+                index,
+                offset: 0,
+                entry: Some(entry()),
+            })
+        };
+        assert!(receive(&mut session, 1, begin(0)).is_err(), "not named yet");
+        let page = ClientBody::DownloadPage {
+            files: vec![WireRef::Name("a".into())],
+        };
+        send(&mut session, 1, page).unwrap();
+        assert!(receive(&mut session, 1, begin(1)).is_err());
+        assert!(receive(&mut session, 1, ServerBody::DownloadEnd).is_err());
+        receive(&mut session, 1, begin(0)).unwrap();
+        assert_eq!(session.body_limits().data, Some(MAX_DATA_BODY));
+        session.receive_data(3).unwrap();
+        let end = ServerBody::File(FileMessage::End {
+            digest: WireDigest {
+                algorithm: 1,
+                bytes: vec![0; 16],
+            },
+        });
+        receive(&mut session, 1, end).unwrap();
+        assert!(receive(&mut session, 1, begin(1)).is_err());
+        assert_eq!(
+            receive(&mut session, 1, ServerBody::DownloadEnd),
+            Ok(Answer::Final)
+        );
+    }
+
+    #[test]
+    fn verdicts_and_results_are_counted() {
+        let mut session = greeted();
+        send(&mut session, 1, ClientBody::Upload { files: 1 }).unwrap();
+        let verdict = || ServerBody::UploadReady {
+            verdicts: vec![Verdict::Start],
+        };
+        assert!(receive(&mut session, 1, verdict()).is_err(), "none listed");
+        let file = crate::protocol::message::UploadFile {
+            name: "a".into(),
+            size: Some(1),
+            modified: None,
+            executable: false,
+            on_conflict: crate::protocol::message::WireConflict::Refuse,
+            if_match: None,
+        };
+        send(
+            &mut session,
+            1,
+            ClientBody::UploadPage { files: vec![file] },
+        )
+        .unwrap();
+        receive(&mut session, 1, verdict()).unwrap();
+        assert!(receive(&mut session, 1, verdict()).is_err(), "one too many");
+        let stored = |index| ServerBody::UploadResults {
+            results: vec![UploadResult::Stored {
+                index,
+                entry: entry(),
+            }],
+        };
+        assert!(receive(&mut session, 1, stored(0)).is_err(), "not begun");
+        let begin = FileMessage::Begin {
+            index: 0,
+            offset: 0,
+            entry: None,
+        };
+        send(&mut session, 1, ClientBody::File(begin)).unwrap();
+        session.sent_data(1).unwrap();
+        let digest = WireDigest {
+            algorithm: 1,
+            bytes: vec![0; 16],
+        };
+        send(
+            &mut session,
+            1,
+            ClientBody::File(FileMessage::End { digest }),
+        )
+        .unwrap();
+        assert!(receive(&mut session, 1, stored(1)).is_err(), "unknown file");
+    }
+
+    #[test]
+    fn requests_under_way_are_bounded() {
+        let mut session = greeted();
+        for number in 1..=MAX_PIPELINED as u32 {
+            send(&mut session, number, ClientBody::Ping).unwrap();
+        }
+        assert!(send(&mut session, 1000, ClientBody::Ping).is_err());
+    }
+
+    #[test]
+    fn a_listing_ends_with_its_last_page() {
+        let mut session = greeted();
+        let list = ClientBody::List {
+            folder: None,
+            patterns: vec![],
+            limit: 0,
+        };
+        send(&mut session, 1, list).unwrap();
+        assert_eq!(session.body_limits().message, MAX_PAGE_BODY);
+        let page = |last| ServerBody::Page {
+            items: vec![WireItem::Folder("d".into())],
+            last,
+        };
+        assert_eq!(receive(&mut session, 1, page(false)), Ok(Answer::Partial));
+        assert_eq!(receive(&mut session, 1, page(true)), Ok(Answer::Final));
+        assert!(receive(&mut session, 1, page(true)).is_err());
+    }
+}

@@ -1,0 +1,18 @@
+//! The legal order of messages, as state machines without I/O.
+//!
+//! Each side runs the machine for what it receives: [`ServerSession`] holds every message of a
+//! client against the state of the conversation, [`ClientSession`] every message of a server.
+//! A [`Violation`] ends the connection; there is no way back into the conversation.
+
+mod batch;
+mod client;
+mod server;
+
+pub use batch::Batch;
+pub use client::{Answer, ClientSession};
+pub use server::{Received, ServerSession};
+
+/// What the other side did that it must not do in this state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Violation(pub &'static str);

@@ -1,0 +1,303 @@
+use super::{Batch, Violation};
+use crate::protocol::frame::BodyLimits;
+use crate::protocol::limits::{MAX_DATA_BODY, MAX_GREETING_BODY, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
+use crate::protocol::message::{ClientBody, ClientMessage};
+
+/// The server's side of a conversation: what the client may say next.
+#[derive(Debug)]
+pub struct ServerSession {
+    state: State,
+    last_number: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    Greeting,
+    Ready,
+    Downloading { number: u32, batch: Batch },
+    Uploading { number: u32, batch: Batch },
+}
+
+/// What a message of the client turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// The greeting.
+    Greeting,
+    /// A new request.
+    Request,
+    /// A request number that was used before: to be answered again, not done again.
+    Repeated,
+    /// A part of the transfer that is under way.
+    Part,
+}
+
+impl Default for ServerSession {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ServerSession {
+    /// A conversation in which nothing was said yet.
+    pub fn new() -> Self {
+        ServerSession {
+            state: State::Greeting,
+            last_number: 0,
+        }
+    }
+
+    /// What the next frame may be at most.
+    pub fn body_limits(&self) -> BodyLimits {
+        let (message, data) = match &self.state {
+            State::Greeting => (MAX_GREETING_BODY, None),
+            State::Ready => (MAX_MESSAGE_BODY, None),
+            State::Downloading { batch, .. } => (page_limit(batch), None),
+            State::Uploading { batch, .. } => (
+                page_limit(batch),
+                batch.has_open_file().then_some(MAX_DATA_BODY),
+            ),
+        };
+        BodyLimits { message, data }
+    }
+
+    /// Takes a message of the client.
+    pub fn receive(&mut self, message: &ClientMessage) -> Result<Received, Violation> {
+        let ClientMessage { number, body } = message;
+        match &mut self.state {
+            State::Greeting => match body {
+                ClientBody::Hello { .. } if *number == 0 => {
+                    self.state = State::Ready;
+                    Ok(Received::Greeting)
+                }
+                _ => Err(Violation("anything before the greeting")),
+            },
+            State::Ready => self.receive_request(*number, body),
+            State::Downloading { number: own, .. } | State::Uploading { number: own, .. }
+                if own != number =>
+            {
+                Err(Violation("another request in the middle of a transfer"))
+            }
+            State::Downloading { batch, .. } => match body {
+                ClientBody::DownloadPage { files } => {
+                    batch.list(files.len()).map(|()| Received::Part)
+                }
+                ClientBody::Skip { index } if *index < batch.listed() => Ok(Received::Part),
+                _ => Err(Violation("not a part of a download")),
+            },
+            State::Uploading { batch, .. } => {
+                match body {
+                    ClientBody::UploadPage { files } => batch.list(files.len())?,
+                    ClientBody::File(file) => batch.file(file)?,
+                    ClientBody::Skip { index } => batch.skip(*index)?,
+                    ClientBody::Alive => {}
+                    _ => return Err(Violation("not a part of an upload")),
+                }
+                if batch.is_complete() {
+                    self.state = State::Ready;
+                }
+                Ok(Received::Part)
+            }
+        }
+    }
+
+    fn receive_request(&mut self, number: u32, body: &ClientBody) -> Result<Received, Violation> {
+        let next = match body {
+            ClientBody::Ping
+            | ClientBody::Info
+            | ClientBody::List { .. }
+            | ClientBody::Stat { .. }
+            | ClientBody::Rename { .. }
+            | ClientBody::Remove { .. }
+            | ClientBody::MakeFolder { .. } => State::Ready,
+            ClientBody::Download { files } => State::Downloading {
+                number,
+                batch: Batch::new(*files)?,
+            },
+            ClientBody::Upload { files } => State::Uploading {
+                number,
+                batch: Batch::new(*files)?,
+            },
+            // A download that a client wants less of may have ended meanwhile.
+            ClientBody::Skip { .. } if number == self.last_number => return Ok(Received::Part),
+            _ => return Err(Violation("a part of a transfer that is not under way")),
+        };
+        if number == 0 {
+            return Err(Violation("a request without a number"));
+        }
+        if number <= self.last_number {
+            return match next {
+                State::Ready => Ok(Received::Repeated),
+                _ => Err(Violation(
+                    "a transfer cannot be asked for again by its number",
+                )),
+            };
+        }
+        self.last_number = number;
+        self.state = next;
+        Ok(Received::Request)
+    }
+
+    /// Takes a data frame of `size` bytes.
+    pub fn receive_data(&mut self, size: usize) -> Result<(), Violation> {
+        match &mut self.state {
+            State::Uploading { batch, .. } => batch.data(size),
+            _ => Err(Violation("file content outside of a file")),
+        }
+    }
+
+    /// Whether the client is in the middle of an upload.
+    pub fn is_uploading(&self) -> bool {
+        matches!(self.state, State::Uploading { .. })
+    }
+
+    /// Whether a message can be a part of the download under way; any other one waits its turn.
+    pub fn belongs_to_download(&self, message: &ClientMessage) -> bool {
+        matches!(&self.state, State::Downloading { number, .. } if *number == message.number)
+    }
+
+    /// The server has closed the next file of the download: sent it, or said why not.
+    ///
+    /// Returns whether that was the last one, after which the client may make new requests.
+    pub fn close_downloaded(&mut self) -> Result<bool, Violation> {
+        let State::Downloading { batch, .. } = &mut self.state else {
+            return Err(Violation("no download is under way"));
+        };
+        batch.skip(batch.closed())?;
+        let last = batch.is_complete();
+        if last {
+            self.state = State::Ready;
+        }
+        Ok(last)
+    }
+}
+
+fn page_limit(batch: &Batch) -> usize {
+    if batch.may_list() {
+        MAX_PAGE_BODY
+    } else {
+        MAX_MESSAGE_BODY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::FileMessage;
+    use crate::protocol::{WireDigest, WireRef};
+
+    fn message(number: u32, body: ClientBody) -> ClientMessage {
+        ClientMessage { number, body }
+    }
+
+    fn hello() -> ClientMessage {
+        message(
+            0,
+            ClientBody::Hello {
+                software: "test".into(),
+            },
+        )
+    }
+
+    fn greeted() -> ServerSession {
+        let mut session = ServerSession::new();
+        assert_eq!(session.receive(&hello()), Ok(Received::Greeting));
+        session
+    }
+
+    #[test]
+    fn nothing_comes_before_the_greeting_and_it_comes_once() {
+        let mut session = ServerSession::new();
+        assert!(session.receive(&message(1, ClientBody::Ping)).is_err());
+        assert!(session.receive_data(1).is_err());
+        assert_eq!(session.body_limits().message, MAX_GREETING_BODY);
+        assert_eq!(session.body_limits().data, None);
+        assert!(greeted().receive(&hello()).is_err());
+    }
+
+    #[test]
+    fn numbers_count_up_and_a_repeated_one_is_told() {
+        let mut session = greeted();
+        assert!(session.receive(&message(0, ClientBody::Ping)).is_err());
+        assert_eq!(
+            session.receive(&message(3, ClientBody::Ping)),
+            Ok(Received::Request)
+        );
+        assert_eq!(
+            session.receive(&message(3, ClientBody::Ping)),
+            Ok(Received::Repeated)
+        );
+        let again = message(2, ClientBody::Upload { files: 1 });
+        assert!(session.receive(&again).is_err());
+    }
+
+    #[test]
+    fn an_upload_is_a_batch_from_pages_to_its_last_file() {
+        let mut session = greeted();
+        let send = |session: &mut ServerSession, body| session.receive(&message(1, body));
+        send(&mut session, ClientBody::Upload { files: 2 }).unwrap();
+        assert_eq!(session.body_limits().message, MAX_PAGE_BODY);
+        assert_eq!(session.body_limits().data, None);
+        let file = crate::protocol::message::UploadFile {
+            name: "a".into(),
+            size: None,
+            modified: None,
+            executable: false,
+            on_conflict: crate::protocol::message::WireConflict::Refuse,
+            if_match: None,
+        };
+        let page = ClientBody::UploadPage {
+            files: vec![file.clone(), file],
+        };
+        send(&mut session, page).unwrap();
+        assert_eq!(session.body_limits().message, MAX_MESSAGE_BODY);
+        let begin = ClientBody::File(FileMessage::Begin {
+            index: 0,
+            offset: 0,
+            entry: None,
+        });
+        send(&mut session, begin).unwrap();
+        assert_eq!(session.body_limits().data, Some(MAX_DATA_BODY));
+        assert!(
+            session.receive(&message(2, ClientBody::Ping)).is_err(),
+            "in the middle of a file"
+        );
+        session.receive_data(7).unwrap();
+        send(&mut session, ClientBody::Alive).unwrap();
+        let end = ClientBody::File(FileMessage::End {
+            digest: WireDigest {
+                algorithm: 1,
+                bytes: vec![0; 16],
+            },
+        });
+        send(&mut session, end).unwrap();
+        assert!(session.is_uploading());
+        send(&mut session, ClientBody::Skip { index: 1 }).unwrap();
+        assert!(!session.is_uploading());
+        assert_eq!(
+            session.receive(&message(2, ClientBody::Ping)),
+            Ok(Received::Request)
+        );
+    }
+
+    #[test]
+    fn a_download_ends_when_the_server_has_closed_every_file() {
+        let mut session = greeted();
+        session
+            .receive(&message(1, ClientBody::Download { files: 2 }))
+            .unwrap();
+        let page = ClientBody::DownloadPage {
+            files: vec![WireRef::Name("a".into()), WireRef::Name("b".into())],
+        };
+        session.receive(&message(1, page)).unwrap();
+        let ping = message(2, ClientBody::Ping);
+        assert!(!session.belongs_to_download(&ping));
+        let skip = message(1, ClientBody::Skip { index: 1 });
+        assert!(session.belongs_to_download(&skip));
+        session.receive(&skip).unwrap();
+        assert_eq!(session.close_downloaded(), Ok(false));
+        assert_eq!(session.close_downloaded(), Ok(true));
+        assert_eq!(session.receive(&skip), Ok(Received::Part), "a late skip");
+        assert!(session.close_downloaded().is_err());
+        assert_eq!(session.receive(&ping), Ok(Received::Request));
+    }
+}

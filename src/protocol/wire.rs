@@ -1,0 +1,200 @@
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Digest, Entry, FileName, FileRef, IdPrefix, Item, NameError, Timestamp};
+
+/// A field of a message that is well-formed bincode and still not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A name that breaks the rules of names.
+    #[error("{0}")]
+    Name(#[from] NameError),
+    /// A number or text outside of what the field allows.
+    #[error("malformed message: {0}")]
+    Field(&'static str),
+}
+
+/// A digest and the algorithm that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireDigest {
+    /// 1 is MD5.
+    pub algorithm: u8,
+    /// 16 bytes for MD5.
+    pub bytes: Vec<u8>,
+}
+
+impl WireDigest {
+    const MD5: u8 = 1;
+}
+
+impl From<Digest> for WireDigest {
+    fn from(digest: Digest) -> Self {
+        WireDigest {
+            algorithm: Self::MD5,
+            bytes: digest.bytes().to_vec(),
+        }
+    }
+}
+
+impl TryFrom<WireDigest> for Digest {
+    type Error = WireError;
+
+    fn try_from(wire: WireDigest) -> Result<Self, WireError> {
+        if wire.algorithm != WireDigest::MD5 {
+            return Err(WireError::Field("unknown digest algorithm"));
+        }
+        let bytes = wire.bytes.try_into();
+        bytes
+            .map(Digest::Md5)
+            .map_err(|_| WireError::Field("an MD5 digest has 16 bytes"))
+    }
+}
+
+/// A file on the server, named in a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WireRef {
+    /// By its full name.
+    Name(String),
+    /// By 6 to 32 hex digits of its id.
+    Id(String),
+}
+
+impl From<&FileRef> for WireRef {
+    fn from(file: &FileRef) -> Self {
+        match file {
+            FileRef::Name(name) => WireRef::Name(name.as_str().to_owned()),
+            FileRef::Id(prefix) => WireRef::Id(prefix.as_str().to_owned()),
+        }
+    }
+}
+
+impl TryFrom<WireRef> for FileRef {
+    type Error = WireError;
+
+    fn try_from(wire: WireRef) -> Result<Self, WireError> {
+        match wire {
+            WireRef::Name(name) => Ok(FileRef::Name(FileName::parse(&name)?)),
+            WireRef::Id(digits) => IdPrefix::parse(&digits)
+                .map(FileRef::Id)
+                .ok_or(WireError::Field("an id has 6 to 32 hex digits")),
+        }
+    }
+}
+
+/// What a listing says of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireEntry {
+    /// The full name.
+    pub name: String,
+    /// The id, when the file is hashed.
+    pub id: Option<WireDigest>,
+    /// The size in bytes.
+    pub size: u64,
+    /// Time of the last change: seconds since the Unix epoch …
+    pub modified_seconds: i64,
+    /// … and nanoseconds, below 1,000,000,000.
+    pub modified_nanoseconds: u32,
+    /// Whether the owner may execute it.
+    pub executable: bool,
+}
+
+impl From<&Entry> for WireEntry {
+    fn from(entry: &Entry) -> Self {
+        WireEntry {
+            name: entry.name.as_str().to_owned(),
+            id: entry.id.map(WireDigest::from),
+            size: entry.size,
+            modified_seconds: entry.modified.seconds(),
+            modified_nanoseconds: entry.modified.nanoseconds(),
+            executable: entry.executable,
+        }
+    }
+}
+
+impl TryFrom<WireEntry> for Entry {
+    type Error = WireError;
+
+    fn try_from(wire: WireEntry) -> Result<Self, WireError> {
+        Ok(Entry {
+            name: FileName::parse(&wire.name)?,
+            id: wire.id.map(Digest::try_from).transpose()?,
+            size: wire.size,
+            modified: Timestamp::new(wire.modified_seconds, wire.modified_nanoseconds)
+                .ok_or(WireError::Field("a time out of range"))?,
+            executable: wire.executable,
+        })
+    }
+}
+
+/// One item of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WireItem {
+    /// A file.
+    File(WireEntry),
+    /// A folder, by its full name.
+    Folder(String),
+}
+
+impl From<&Item> for WireItem {
+    fn from(item: &Item) -> Self {
+        match item {
+            Item::File(entry) => WireItem::File(entry.into()),
+            Item::Folder(name) => WireItem::Folder(name.as_str().to_owned()),
+        }
+    }
+}
+
+impl TryFrom<WireItem> for Item {
+    type Error = WireError;
+
+    fn try_from(wire: WireItem) -> Result<Self, WireError> {
+        Ok(match wire {
+            WireItem::File(entry) => Item::File(entry.try_into()?),
+            WireItem::Folder(name) => Item::Folder(FileName::parse(&name)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_entry_is_refused() {
+        let good = WireEntry {
+            name: "a".into(),
+            id: None,
+            size: 1,
+            modified_seconds: 0,
+            modified_nanoseconds: 0,
+            executable: false,
+        };
+        assert!(Entry::try_from(good.clone()).is_ok());
+        let with = |change: fn(&mut WireEntry)| {
+            let mut entry = good.clone();
+            change(&mut entry);
+            Entry::try_from(entry)
+        };
+        assert!(with(|e| e.name = "../../b".into()).is_err());
+        assert!(with(|e| e.name = "a\u{1b}[2J".into()).is_err());
+        assert!(with(|e| e.modified_nanoseconds = 1_000_000_000).is_err());
+        assert!(with(|e| e.modified_seconds = i64::MIN).is_err());
+        assert!(
+            with(|e| {
+                e.id = Some(WireDigest {
+                    algorithm: 9,
+                    bytes: vec![0; 16],
+                })
+            })
+            .is_err()
+        );
+        assert!(
+            with(|e| {
+                e.id = Some(WireDigest {
+                    algorithm: 1,
+                    bytes: vec![0; 15],
+                })
+            })
+            .is_err()
+        );
+    }
+}
