@@ -182,7 +182,8 @@ pub enum ServerBody {
         /// What this client may do: 0 nothing, 1 reader, 2 contributor, 3 editor, 4 admin.
         role: u8,
     },
-    /// Answers any request: it was not done. With number 0 the connection ends here.
+    /// Answers any request but `Download` and `Upload`, which answer file by file: it was not
+    /// done. With number 0 the connection ends here.
     Refused {
         /// Why ([`ErrorCode`](super::ErrorCode)).
         code: u16,
@@ -206,13 +207,14 @@ pub enum ServerBody {
     File(FileMessage),
     /// Ends the answer to [`ClientBody::Download`].
     DownloadEnd,
-    /// Answers [`ClientBody::UploadPage`]: one verdict for each file of the page.
+    /// Answers [`ClientBody::UploadPage`]: one verdict for each file of the page, in one or more of
+    /// these messages.
     UploadReady {
-        /// The verdicts, in the page's order.
+        /// The verdicts, in the page's order, 1 to 4096.
         verdicts: Vec<Verdict>,
     },
-    /// What became of uploaded files, as soon as it is known: one result for each file that was
-    /// begun and not aborted by the client.
+    /// What became of uploaded files, as soon as it is known and in any order: one result for each
+    /// file that was begun.
     UploadResults {
         /// The results, 1 to 4096.
         results: Vec<UploadResult>,

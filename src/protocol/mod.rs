@@ -11,7 +11,9 @@ pub mod preface;
 pub mod session;
 
 mod error_code;
+mod failure;
 mod wire;
 
 pub use error_code::ErrorCode;
+pub use failure::Failure;
 pub use wire::{WireDigest, WireEntry, WireError, WireItem, WireRef};

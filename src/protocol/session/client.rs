@@ -197,7 +197,10 @@ impl Expects {
             (Expects::Pong, ServerBody::Pong)
             | (Expects::Info, ServerBody::Info(_))
             | (Expects::Item, ServerBody::Item(_))
-            | (_, ServerBody::Refused { .. }) => Ok(Answer::Final),
+            | (
+                Expects::Pong | Expects::Info | Expects::Item | Expects::Pages,
+                ServerBody::Refused { .. },
+            ) => Ok(Answer::Final),
             (_, ServerBody::Alive) => Ok(Answer::Partial),
             (Expects::Pages, ServerBody::Page { items, last }) => {
                 if items.len() > MAX_PAGE_ITEMS {

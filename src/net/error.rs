@@ -1,0 +1,46 @@
+use std::io;
+
+use crate::protocol::codec::CodecError;
+use crate::protocol::frame::FrameError;
+use crate::protocol::preface::Refusal;
+use crate::protocol::session::Violation;
+
+/// Why a conversation could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// The host's name stands for no address.
+    #[error("the name cannot be resolved ({0})")]
+    Resolve(io::Error),
+    /// Nobody answers there.
+    #[error("{0}")]
+    Connect(io::Error),
+    /// Nothing, or too little, came or went in time.
+    #[error("{0}")]
+    Timeout(&'static str),
+    /// The other side closed the connection between two frames.
+    #[error("the connection was closed")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection was cut ({0})")]
+    Cut(#[from] io::Error),
+    /// The other side refused the conversation in its preface.
+    #[error("the conversation was refused")]
+    Refused {
+        /// Why.
+        reason: Refusal,
+        /// The highest version that the other side speaks.
+        highest: u8,
+    },
+    /// The other side speaks something else.
+    #[error("{0}")]
+    NotFileshare(&'static str),
+    /// A frame that may not come.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// A message that cannot be read or written.
+    #[error("{0}")]
+    Codec(#[from] CodecError),
+    /// A message that may not come in this state.
+    #[error("{0}")]
+    Violation(#[from] Violation),
+}

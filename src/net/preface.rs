@@ -1,0 +1,196 @@
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::NetError;
+use crate::protocol::limits::GREETING_TIME;
+use crate::protocol::preface::{ClientPreface, PREFACE_BYTES, Refusal, ServerPreface};
+
+/// Server: reads the client's preface and answers it. Returns the version that will be spoken.
+///
+/// Whoever says anything else gets one clear refusal, in words where it can read them.
+/// Waits [`GREETING_TIME`] at most.
+pub async fn accept_preface<S>(stream: &mut S) -> Result<u8, NetError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let read = read_preface(stream);
+    let bytes = timeout(GREETING_TIME, read)
+        .await
+        .map_err(|_| NetError::Timeout("no greeting came in time"))??;
+    let Some(theirs) = ClientPreface::parse(bytes) else {
+        let stranger = Stranger::of(&bytes);
+        stranger.answer(stream).await;
+        return Err(NetError::NotFileshare(stranger.description()));
+    };
+    let answer = theirs.answer();
+    stream.write_all(&answer.to_bytes()).await?;
+    stream.flush().await?;
+    match answer.reason {
+        Refusal::None => Ok(answer.version),
+        reason => Err(NetError::Refused {
+            reason,
+            highest: theirs.highest,
+        }),
+    }
+}
+
+/// Server: refuses the conversation before reading anything.
+pub async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, reason: Refusal) {
+    // The other side may be gone already: there is nobody left to tell.
+    let _ = stream
+        .write_all(&ServerPreface::refusing(reason).to_bytes())
+        .await;
+    let _ = stream.shutdown().await;
+}
+
+/// Client: writes its preface and reads the server's answer. Returns the version to speak.
+pub async fn offer_preface<S>(stream: &mut S) -> Result<u8, NetError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(&ClientPreface::OURS.to_bytes()).await?;
+    stream.flush().await?;
+    let bytes = timeout(GREETING_TIME, read_preface(stream))
+        .await
+        .map_err(|_| NetError::Timeout("it accepted the connection and then said nothing"))??;
+    let answer = ServerPreface::parse(bytes)
+        .ok_or_else(|| NetError::NotFileshare(Stranger::of(&bytes).description()))?;
+    if answer.version == 0 {
+        return Err(NetError::Refused {
+            reason: answer.reason,
+            highest: answer.highest,
+        });
+    }
+    if answer.version > ClientPreface::OURS.highest || answer.version < ClientPreface::OURS.lowest {
+        return Err(NetError::NotFileshare(
+            "it chose a protocol version that was not offered",
+        ));
+    }
+    Ok(answer.version)
+}
+
+/// Reads eight bytes, or fewer when the other side closes or plainly says something else: nobody
+/// who speaks another protocol should wait for what is missing.
+async fn read_preface<S: AsyncRead + Unpin>(
+    stream: &mut S,
+) -> Result<[u8; PREFACE_BYTES], NetError> {
+    let mut bytes = [0; PREFACE_BYTES];
+    let mut filled = 0;
+    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match stream.read(room).await? {
+            0 if filled == 0 => return Err(NetError::Closed),
+            0 => break,
+            more => filled += more,
+        }
+        let magic = crate::protocol::preface::MAGIC;
+        if !bytes.iter().zip(magic).take(filled).all(|(a, b)| *a == b) {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// What somebody speaks who does not speak this protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stranger {
+    Tls,
+    Http,
+    Ssh,
+    Other,
+}
+
+impl Stranger {
+    fn of(bytes: &[u8; PREFACE_BYTES]) -> Self {
+        const METHODS: [&[u8]; 9] = [
+            b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"OPTI", b"PROP", b"CONN", b"HTTP",
+        ];
+        match bytes {
+            // A TLS record: a handshake or an alert, of version 3.x.
+            [0x16 | 0x15, 0x03, ..] => Stranger::Tls,
+            bytes if bytes.starts_with(b"SSH-") => Stranger::Ssh,
+            bytes if METHODS.iter().any(|method| bytes.starts_with(method)) => Stranger::Http,
+            _ => Stranger::Other,
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Stranger::Tls => "the other side speaks TLS, and this one plaintext",
+            Stranger::Http => "the other side speaks HTTP",
+            Stranger::Ssh => "the other side speaks SSH",
+            Stranger::Other => "the other side does not speak the fileshare protocol",
+        }
+    }
+
+    async fn answer<S: AsyncWrite + Unpin>(self, stream: &mut S) {
+        let words: &[u8] = match self {
+            Stranger::Http => {
+                b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+                  This is a fileshare server, not a web server: use fileshare-client.\n"
+            }
+            Stranger::Ssh => b"This is a fileshare server, not SSH: use fileshare-client.\r\n",
+            // A fatal TLS alert, protocol_version (RFC 8446, section 6).
+            Stranger::Tls => &[0x15, 3, 3, 0, 2, 2, 70],
+            Stranger::Other => {
+                return refuse(stream, Refusal::NotAPreface).await;
+            }
+        };
+        let _ = stream.write_all(words).await;
+        let _ = stream.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_sides_agree_over_a_tiny_pipe() {
+        let (mut near, mut far) = tokio::io::duplex(1);
+        let (client, server) = tokio::join!(offer_preface(&mut near), accept_preface(&mut far));
+        assert_eq!((client.unwrap(), server.unwrap()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn strangers_are_told_at_once_and_in_their_own_words() {
+        for (said, answer) in [
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], &b"HTTP/1.1 400"[..]),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", b"This is a fileshare server"),
+            (&[0x16, 3, 1, 0, 1, 1], &[0x15, 3, 3]),
+            (b"x", b"FSHR\0\x01\0\x02"),
+            (b"FSHX", b"FSHR\0\x01\0\x02"),
+            (b"FSHR\x09\x09\0\0", b"FSHR\0\x01\0\x01"),
+        ] {
+            let (mut near, mut far) = tokio::io::duplex(1024);
+            near.write_all(said).await.unwrap();
+            assert!(accept_preface(&mut far).await.is_err());
+            drop(far);
+            let mut heard = Vec::new();
+            near.read_to_end(&mut heard).await.unwrap();
+            assert!(heard.starts_with(answer), "{said:?} {heard:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_after_the_greeting_time() {
+        let (_near, mut far) = tokio::io::duplex(1024);
+        let silence = accept_preface(&mut far).await;
+        assert!(matches!(silence, Err(NetError::Timeout(_))));
+        let quiet = offer_preface(&mut far).await;
+        assert!(matches!(quiet, Err(NetError::Timeout(_))));
+    }
+
+    #[tokio::test]
+    async fn a_client_recognises_what_is_not_a_server() {
+        for said in [
+            &b"HTTP/1.1 400 Bad Request\r\n"[..],
+            b"SSH-2.0-x\r\n",
+            b"220 ftp",
+        ] {
+            let (mut near, mut far) = tokio::io::duplex(1024);
+            far.write_all(said).await.unwrap();
+            let result = offer_preface(&mut near).await;
+            assert!(matches!(result, Err(NetError::NotFileshare(_))), "{said:?}");
+        }
+    }
+}

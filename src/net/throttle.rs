@@ -1,0 +1,71 @@
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A limit on bytes per second, shared by everything that holds it (`--limit-rate`).
+///
+/// A token bucket that may be overdrawn: who takes bytes waits until the debt before them is paid,
+/// so that waiting is fair and the rate holds on average.
+#[derive(Debug)]
+pub struct Throttle {
+    bytes_per_second: u64,
+    /// When everything taken so far will have been paid for. No await happens under the lock.
+    paid_at: Mutex<Instant>,
+}
+
+impl Throttle {
+    /// The lowest limit, in bytes per second: below it the other side would give the stream up.
+    pub const LEAST: u64 = 4 * 1024;
+
+    /// A limit of `bytes_per_second`, raised to [`Throttle::LEAST`].
+    pub fn new(bytes_per_second: u64) -> Self {
+        Throttle {
+            bytes_per_second: bytes_per_second.max(Self::LEAST),
+            paid_at: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// How many bytes to take at once, so that they flow rather than jump: an eighth of a second.
+    pub fn piece(&self) -> usize {
+        usize::try_from(self.bytes_per_second / 8).unwrap_or(usize::MAX)
+    }
+
+    /// Takes `bytes`, after waiting until all that was taken before is paid for.
+    pub async fn take(&self, bytes: usize) {
+        let price = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        let start = {
+            let mut paid_at = self.paid_at.lock().unwrap_or_else(|e| e.into_inner());
+            let start = (*paid_at).max(Instant::now());
+            *paid_at = start + price;
+            start
+        };
+        tokio::time::sleep_until(start).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn holds_the_rate_on_average_for_all_who_share_it() {
+        let throttle = std::sync::Arc::new(Throttle::new(100_000));
+        let start = Instant::now();
+        let takers: Vec<_> = (0..4)
+            .map(|_| {
+                let throttle = throttle.clone();
+                tokio::spawn(async move {
+                    for _ in 0..10 {
+                        throttle.take(10_000).await;
+                    }
+                })
+            })
+            .collect();
+        for taker in takers {
+            taker.await.unwrap();
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        assert!((3.8..=4.0).contains(&seconds), "{seconds}");
+    }
+}

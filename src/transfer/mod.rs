@@ -1,0 +1,13 @@
+//! The engine between disks and a connection: files to pieces, and pieces to files.
+//!
+//! It knows no store and no terminal: it reads from a [`Source`], writes to a [`Sink`] and reports
+//! to a [`Progress`]. File work runs on blocking threads, in short hops that end when there is
+//! nothing to do, so that a slow peer never holds a thread.
+
+mod progress;
+mod receiving;
+mod sending;
+
+pub use progress::{Progress, Silent};
+pub use receiving::{Done, Incoming, Receiving, Sink};
+pub use sending::{Opening, OutgoingFile, Piece, Sending, Source};

@@ -1,0 +1,380 @@
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use crate::digest::Hasher;
+use crate::protocol::limits::MAX_DATA_BODY;
+use crate::protocol::{ErrorCode, Failure};
+use crate::types::Digest;
+
+/// A file that is being received. Dropping it before [`finish`](Sink::finish) undoes everything.
+///
+/// All methods are called from blocking threads.
+pub trait Sink: Send + 'static {
+    /// What is known of the file once it is in place.
+    type Receipt: Send + 'static;
+
+    /// Takes the next bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure>;
+
+    /// All bytes came and have this digest, which is what the sender said: puts the file in place,
+    /// now or a little later, and says through `done` how that went.
+    fn finish(self, digest: Digest, done: Done<Self::Receipt>);
+}
+
+/// Told once what became of a file.
+pub type Done<T> = Box<dyn FnOnce(Result<T, Failure>) + Send>;
+
+/// Opens the place for a file, on a blocking thread.
+pub type OpenSink<S> = Box<dyn FnOnce() -> Result<S, Failure> + Send>;
+
+/// What came over the wire.
+pub enum Incoming<S> {
+    /// A file begins.
+    Begin {
+        /// Its place in the batch.
+        index: u32,
+        /// The digest that it must have, when that is known beforehand.
+        expected: Option<Digest>,
+        /// Opens its place.
+        open: OpenSink<S>,
+    },
+    /// Content of the file that began last.
+    Data(Bytes),
+    /// The file came whole, and its sender says that it has this digest.
+    End(Digest),
+    /// The file does not come whole: what came of it is void.
+    Abort(Failure),
+}
+
+/// Turns what comes over the wire into files.
+///
+/// Every file that began has exactly one result, sent as soon as it is known: a failure may come
+/// long before the file's end, and what follows of that file is dropped.
+pub struct Receiving<S: Sink> {
+    waiting: Vec<Incoming<S>>,
+    waiting_bytes: usize,
+    writer: Writing<S>,
+}
+
+enum Writing<S: Sink> {
+    Lost,
+    Resting(FileWriter<S>),
+    Running(JoinHandle<FileWriter<S>>),
+}
+
+/// How many bytes may wait while the ones before are written: two of the largest frames.
+const WAITING_BYTES: usize = 2 * MAX_DATA_BODY;
+
+/// How many events may wait besides.
+const WAITING_EVENTS: usize = 512;
+
+impl<S: Sink> Receiving<S> {
+    /// Sends the result of each file to `results`.
+    pub fn new(results: UnboundedSender<(u32, Result<S::Receipt, Failure>)>) -> Self {
+        Receiving {
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            writer: Writing::Resting(FileWriter {
+                results,
+                state: State::Between,
+            }),
+        }
+    }
+
+    /// Hands over what came. Take no more from the wire while [`is_full`](Self::is_full).
+    pub fn push(&mut self, event: Incoming<S>) {
+        if let Incoming::Data(bytes) = &event {
+            self.waiting_bytes += bytes.len();
+        }
+        self.waiting.push(event);
+        self.start_hop();
+    }
+
+    /// Whether as much waits as may wait.
+    pub fn is_full(&self) -> bool {
+        self.waiting_bytes >= WAITING_BYTES || self.waiting.len() >= WAITING_EVENTS
+    }
+
+    /// Whether something is being written or waits to be.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.writer, Writing::Running(_)) || !self.waiting.is_empty()
+    }
+
+    /// Waits until what is being written is written, and goes on with what waits. Can be dropped
+    /// and called again. Fails only when the writing thread panicked.
+    pub async fn turn(&mut self) -> Result<(), Failure> {
+        if let Writing::Running(hop) = &mut self.writer {
+            let joined = hop.await;
+            self.writer = Writing::Lost;
+            let writer = joined.map_err(|_| {
+                Failure::new(ErrorCode::Internal, "writing a file failed unexpectedly")
+            })?;
+            self.writer = Writing::Resting(writer);
+        }
+        self.start_hop();
+        Ok(())
+    }
+
+    fn start_hop(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        match std::mem::replace(&mut self.writer, Writing::Lost) {
+            Writing::Resting(mut writer) => {
+                let events = std::mem::take(&mut self.waiting);
+                self.waiting_bytes = 0;
+                self.writer = Writing::Running(tokio::task::spawn_blocking(move || {
+                    events.into_iter().for_each(|event| writer.take(event));
+                    writer
+                }));
+            }
+            other => self.writer = other,
+        }
+    }
+}
+
+/// The blocking half.
+struct FileWriter<S: Sink> {
+    results: UnboundedSender<(u32, Result<S::Receipt, Failure>)>,
+    state: State<S>,
+}
+
+enum State<S> {
+    Between,
+    Writing {
+        index: u32,
+        expected: Option<Digest>,
+        sink: S,
+        hasher: Hasher,
+    },
+    /// The file has failed; the rest of it is dropped.
+    Dropping,
+}
+
+impl<S: Sink> FileWriter<S> {
+    fn take(&mut self, event: Incoming<S>) {
+        let state = std::mem::replace(&mut self.state, State::Between);
+        self.state = match (event, state) {
+            (
+                Incoming::Begin {
+                    index,
+                    expected,
+                    open,
+                },
+                _,
+            ) => match open() {
+                Ok(sink) => State::Writing {
+                    index,
+                    expected,
+                    sink,
+                    hasher: Hasher::new(),
+                },
+                Err(failure) => self.fail(index, failure),
+            },
+            (
+                Incoming::Data(bytes),
+                State::Writing {
+                    index,
+                    expected,
+                    mut sink,
+                    mut hasher,
+                },
+            ) => match sink.write(&bytes) {
+                Ok(()) => {
+                    hasher.update(&bytes);
+                    State::Writing {
+                        index,
+                        expected,
+                        sink,
+                        hasher,
+                    }
+                }
+                Err(failure) => {
+                    drop(sink);
+                    self.fail(index, failure)
+                }
+            },
+            (
+                Incoming::End(said),
+                State::Writing {
+                    index,
+                    expected,
+                    sink,
+                    hasher,
+                },
+            ) => {
+                match check(hasher.finish(), said, expected) {
+                    Ok(digest) => {
+                        let results = self.results.clone();
+                        let done = move |result| {
+                            // Nobody waits any more when the connection is gone.
+                            let _ = results.send((index, result));
+                        };
+                        sink.finish(digest, Box::new(done));
+                    }
+                    Err(failure) => {
+                        drop(sink);
+                        self.fail(index, failure);
+                    }
+                }
+                State::Between
+            }
+            (Incoming::Abort(failure), State::Writing { index, sink, .. }) => {
+                drop(sink);
+                self.fail(index, failure);
+                State::Between
+            }
+            (Incoming::Data(_), other) => other,
+            (Incoming::End(_) | Incoming::Abort(_), _) => State::Between,
+        };
+    }
+
+    fn fail(&self, index: u32, failure: Failure) -> State<S> {
+        // Nobody waits any more when the connection is gone.
+        let _ = self.results.send((index, Err(failure)));
+        State::Dropping
+    }
+}
+
+fn check(computed: Digest, said: Digest, expected: Option<Digest>) -> Result<Digest, Failure> {
+    let wrong = |what, other: Digest| {
+        Err(Failure::new(
+            ErrorCode::DigestMismatch,
+            format!("what arrived has the MD5 {computed}, and {what} {other}"),
+        ))
+    };
+    match expected {
+        _ if said != computed => wrong("what was sent has", said),
+        Some(expected) if expected != computed => wrong("it should have", expected),
+        _ => Ok(computed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    #[derive(Default)]
+    struct Memory {
+        content: Vec<u8>,
+        room: usize,
+    }
+
+    impl Sink for Memory {
+        type Receipt = Vec<u8>;
+        fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+            self.content.extend_from_slice(bytes);
+            if self.content.len() > self.room {
+                return Err(Failure::new(ErrorCode::DiskFull, "full"));
+            }
+            Ok(())
+        }
+        fn finish(self, _digest: Digest, done: Done<Vec<u8>>) {
+            done(Ok(self.content));
+        }
+    }
+
+    fn begin(index: u32, expected: Option<Digest>) -> Incoming<Memory> {
+        let open = Box::new(|| {
+            Ok(Memory {
+                content: vec![],
+                room: 100,
+            })
+        });
+        Incoming::Begin {
+            index,
+            expected,
+            open,
+        }
+    }
+
+    async fn results(events: Vec<Incoming<Memory>>) -> Vec<(u32, Result<Vec<u8>, ErrorCode>)> {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let mut receiving = Receiving::new(sender);
+        for event in events {
+            receiving.push(event);
+        }
+        while receiving.is_busy() {
+            receiving.turn().await.unwrap();
+        }
+        drop(receiving);
+        let mut results = Vec::new();
+        while let Some((index, result)) = receiver.recv().await {
+            results.push((index, result.map_err(|failure| failure.code)));
+        }
+        results
+    }
+
+    fn data(bytes: &'static [u8]) -> Incoming<Memory> {
+        Incoming::Data(Bytes::from_static(bytes))
+    }
+
+    #[tokio::test]
+    async fn only_what_has_the_right_digest_is_finished() {
+        let right = Hasher::digest_of(b"hello world");
+        let other = Hasher::digest_of(b"other");
+        let results = results(vec![
+            begin(0, None),
+            data(b"hello "),
+            data(b"world"),
+            Incoming::End(right),
+            begin(1, None),
+            data(b"hello_world"),
+            Incoming::End(right),
+            begin(2, Some(other)),
+            data(b"hello world"),
+            Incoming::End(right),
+            begin(3, Some(right)),
+            data(b"hello world"),
+            Incoming::End(right),
+            begin(4, None),
+            Incoming::End(Hasher::digest_of(b"")),
+        ])
+        .await;
+        assert_eq!(
+            results,
+            [
+                (0, Ok(b"hello world".to_vec())),
+                (1, Err(ErrorCode::DigestMismatch)),
+                (2, Err(ErrorCode::DigestMismatch)),
+                (3, Ok(b"hello world".to_vec())),
+                (4, Ok(vec![])),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failed_file_is_told_once_and_the_next_one_goes_on() {
+        let results = results(vec![
+            begin(0, None),
+            data(&[7; 101]),
+            data(&[7; 101]),
+            Incoming::End(Hasher::digest_of(b"")),
+            Incoming::Begin {
+                index: 1,
+                expected: None,
+                open: Box::new(|| Err(Failure::new(ErrorCode::Forbidden, "no"))),
+            },
+            data(b"x"),
+            Incoming::Abort(Failure::new(ErrorCode::Io, "as told")),
+            begin(2, None),
+            data(b"x"),
+            Incoming::Abort(Failure::new(ErrorCode::Conflict, "changed")),
+            begin(3, None),
+            data(b"x"),
+            Incoming::End(Hasher::digest_of(b"x")),
+        ])
+        .await;
+        assert_eq!(
+            results,
+            [
+                (0, Err(ErrorCode::DiskFull)),
+                (1, Err(ErrorCode::Forbidden)),
+                (2, Err(ErrorCode::Conflict)),
+                (3, Ok(b"x".to_vec())),
+            ]
+        );
+    }
+}

@@ -1,0 +1,452 @@
+use std::collections::{HashSet, VecDeque};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use crate::digest::Hasher;
+use crate::protocol::limits::DATA_CHUNK;
+use crate::protocol::{ErrorCode, Failure};
+use crate::types::{Digest, Entry};
+
+/// A file that is being sent.
+///
+/// All methods are called from blocking threads.
+pub trait Source: Send {
+    /// What the receiver is told of the file before its content, if anything.
+    fn entry(&self) -> Option<Entry>;
+
+    /// The size, unless the source is a stream. Exactly so many bytes are read.
+    fn size(&self) -> Option<u64>;
+
+    /// The digest, when it is known already and the content need not be hashed again.
+    fn digest(&self) -> Option<Digest>;
+
+    /// Reads as `std::io::Read` does; 0 is the end.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
+
+    /// Called once after the last byte, with the digest of all that was read: the last chance to
+    /// say that the content is not one version of the file.
+    fn finish(&mut self, digest: Digest) -> Result<(), Failure>;
+}
+
+/// What came of opening a file that was to be sent.
+pub enum Opening {
+    /// Here it is.
+    Send(Box<dyn Source>),
+    /// It need not be sent; whoever opened it has said why elsewhere.
+    Skip,
+    /// It cannot be sent.
+    Fail(Failure),
+}
+
+/// A file that is to be sent, opened when its turn comes.
+pub struct OutgoingFile {
+    /// Its place in the batch.
+    pub index: u32,
+    /// Opens it, on a blocking thread.
+    pub open: Box<dyn FnOnce() -> Opening + Send>,
+}
+
+/// What goes over the wire next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A file begins.
+    Begin {
+        /// Its place in the batch.
+        index: u32,
+        /// What the receiver is told of it.
+        entry: Option<Entry>,
+        /// Its size, unless it is a stream.
+        size: Option<u64>,
+    },
+    /// Content of the file that began last.
+    Data(Bytes),
+    /// The file was sent whole.
+    End {
+        /// Its place in the batch.
+        index: u32,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// The file cannot be sent, or not to its end.
+    Abort {
+        /// Its place in the batch.
+        index: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// The file is not sent, and that is no failure.
+    Skip {
+        /// Its place in the batch.
+        index: u32,
+    },
+}
+
+/// Turns files into pieces, in the order in which they were added, reading ahead while the pieces
+/// before are on their way.
+///
+/// At most two hops' worth of pieces exist at once: [`HOP_BYTES`] each.
+#[derive(Default)]
+pub struct Sending {
+    added: VecDeque<OutgoingFile>,
+    skips: HashSet<u32>,
+    reader: Reading,
+}
+
+#[derive(Default)]
+enum Reading {
+    #[default]
+    Lost,
+    Resting(FileReader),
+    Running(JoinHandle<(FileReader, Vec<Piece>)>),
+}
+
+/// About how much content one hop reads.
+const HOP_BYTES: usize = 4 * DATA_CHUNK;
+
+/// The most pieces that one hop makes.
+const HOP_PIECES: usize = 512;
+
+impl Sending {
+    /// Nothing to send yet.
+    pub fn new() -> Self {
+        Sending {
+            reader: Reading::Resting(FileReader::default()),
+            ..Sending::default()
+        }
+    }
+
+    /// Adds a file behind those that were added before.
+    pub fn add(&mut self, file: OutgoingFile) {
+        self.added.push_back(file);
+    }
+
+    /// Stops sending this file, or does not begin it: it is aborted. Does nothing for one that is
+    /// through.
+    pub fn skip(&mut self, index: u32) {
+        self.skips.insert(index);
+    }
+
+    /// Whether there is nothing to send until more is added.
+    pub fn is_idle(&self) -> bool {
+        match &self.reader {
+            Reading::Resting(reader) => reader.is_idle() && self.added.is_empty(),
+            Reading::Running(_) => false,
+            Reading::Lost => true,
+        }
+    }
+
+    /// The next pieces; empty when there is nothing to do. Can be dropped and called again.
+    ///
+    /// Fails only when the reading thread panicked.
+    pub async fn next(&mut self) -> Result<Vec<Piece>, Failure> {
+        self.start_hop();
+        let Reading::Running(hop) = &mut self.reader else {
+            return Ok(Vec::new());
+        };
+        let joined = hop.await;
+        self.reader = Reading::Lost;
+        let (reader, pieces) = joined
+            .map_err(|_| Failure::new(ErrorCode::Internal, "reading a file failed unexpectedly"))?;
+        self.reader = Reading::Resting(reader);
+        self.start_hop();
+        Ok(pieces)
+    }
+
+    fn start_hop(&mut self) {
+        let Reading::Resting(reader) = &mut self.reader else {
+            return;
+        };
+        reader.files.append(&mut self.added);
+        reader.skips.extend(self.skips.drain());
+        if reader.is_idle() {
+            return;
+        }
+        let mut reader = std::mem::take(reader);
+        self.reader = Reading::Running(tokio::task::spawn_blocking(move || {
+            let pieces = reader.read_some();
+            (reader, pieces)
+        }));
+    }
+}
+
+/// The blocking half.
+#[derive(Default)]
+struct FileReader {
+    files: VecDeque<OutgoingFile>,
+    open: Option<OpenFile>,
+    skips: HashSet<u32>,
+}
+
+struct OpenFile {
+    index: u32,
+    source: Box<dyn Source>,
+    hasher: Hasher,
+    /// What is still to be read, when the size is known.
+    left: Option<u64>,
+}
+
+impl FileReader {
+    fn is_idle(&self) -> bool {
+        self.open.is_none() && self.files.is_empty()
+    }
+
+    fn read_some(&mut self) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let mut bytes = 0;
+        while bytes < HOP_BYTES && pieces.len() < HOP_PIECES {
+            match self.open.take() {
+                Some(file) => bytes += self.read_from(file, &mut pieces),
+                None => match self.files.pop_front() {
+                    Some(file) => self.begin(file, &mut pieces),
+                    None => break,
+                },
+            }
+        }
+        pieces
+    }
+
+    fn begin(&mut self, file: OutgoingFile, pieces: &mut Vec<Piece>) {
+        let index = file.index;
+        if self.skips.remove(&index) {
+            let failure = skipped();
+            return pieces.push(Piece::Abort { index, failure });
+        }
+        match (file.open)() {
+            Opening::Skip => pieces.push(Piece::Skip { index }),
+            Opening::Fail(failure) => pieces.push(Piece::Abort { index, failure }),
+            Opening::Send(source) => {
+                pieces.push(Piece::Begin {
+                    index,
+                    entry: source.entry(),
+                    size: source.size(),
+                });
+                self.open = Some(OpenFile {
+                    index,
+                    hasher: Hasher::new(),
+                    left: source.size(),
+                    source,
+                });
+            }
+        }
+    }
+
+    /// Reads one chunk; keeps the file open unless that was its end. Returns how much was read.
+    fn read_from(&mut self, mut file: OpenFile, pieces: &mut Vec<Piece>) -> usize {
+        let index = file.index;
+        let chunk = if self.skips.remove(&index) {
+            Err(skipped())
+        } else {
+            file.read_chunk()
+        };
+        match chunk {
+            Ok(chunk) if chunk.is_empty() => {
+                pieces.push(match file.finish() {
+                    Ok(digest) => Piece::End { index, digest },
+                    Err(failure) => Piece::Abort { index, failure },
+                });
+                0
+            }
+            Ok(chunk) => {
+                let bytes = chunk.len();
+                pieces.push(Piece::Data(chunk));
+                self.open = Some(file);
+                bytes
+            }
+            Err(failure) => {
+                pieces.push(Piece::Abort { index, failure });
+                0
+            }
+        }
+    }
+}
+
+impl OpenFile {
+    /// The next [`DATA_CHUNK`] bytes; fewer only at the end of the file.
+    fn read_chunk(&mut self) -> Result<Bytes, Failure> {
+        let wanted = self.left.map_or(DATA_CHUNK, |left| {
+            usize::try_from(left).unwrap_or(DATA_CHUNK).min(DATA_CHUNK)
+        });
+        let mut chunk = vec![0; wanted];
+        let mut filled = 0;
+        while let Some(room) = chunk.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match self.source.read(room)? {
+                0 => break,
+                more => filled += more,
+            }
+        }
+        chunk.truncate(filled);
+        if let Some(left) = &mut self.left {
+            if filled < wanted {
+                return Err(Failure::new(
+                    ErrorCode::Conflict,
+                    "it became shorter while it was being sent",
+                ));
+            }
+            *left -= filled as u64;
+        }
+        if self.source.digest().is_none() {
+            self.hasher.update(&chunk);
+        }
+        Ok(chunk.into())
+    }
+
+    fn finish(mut self) -> Result<Digest, Failure> {
+        let digest = match self.source.digest() {
+            Some(known) => known,
+            None => self.hasher.finish(),
+        };
+        self.source.finish(digest)?;
+        Ok(digest)
+    }
+}
+
+fn skipped() -> Failure {
+    Failure::new(ErrorCode::Conflict, "it was skipped on request")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Memory {
+        content: Vec<u8>,
+        position: usize,
+        announced: Option<u64>,
+        verdict: Result<(), Failure>,
+    }
+
+    impl Source for Memory {
+        fn entry(&self) -> Option<Entry> {
+            None
+        }
+        fn size(&self) -> Option<u64> {
+            self.announced
+        }
+        fn digest(&self) -> Option<Digest> {
+            None
+        }
+        fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+            // Short reads, as pipes make them.
+            let left = &self.content[self.position..];
+            let bytes = left.len().min(buffer.len()).min(100_000);
+            buffer[..bytes].copy_from_slice(&left[..bytes]);
+            self.position += bytes;
+            Ok(bytes)
+        }
+        fn finish(&mut self, _digest: Digest) -> Result<(), Failure> {
+            self.verdict.clone()
+        }
+    }
+
+    fn file(index: u32, content: Vec<u8>, announced: Option<u64>) -> OutgoingFile {
+        let source = Memory {
+            content,
+            position: 0,
+            announced,
+            verdict: Ok(()),
+        };
+        OutgoingFile {
+            index,
+            open: Box::new(move || Opening::Send(Box::new(source))),
+        }
+    }
+
+    async fn all(mut sending: Sending) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        while !sending.is_idle() {
+            pieces.extend(sending.next().await.unwrap());
+        }
+        pieces
+    }
+
+    #[tokio::test]
+    async fn every_size_arrives_whole_in_chunks_that_end_on_segments() {
+        for size in [
+            0,
+            1,
+            DATA_CHUNK - 1,
+            DATA_CHUNK,
+            DATA_CHUNK + 1,
+            5 * DATA_CHUNK + 7,
+        ] {
+            for announced in [None, Some(size as u64)] {
+                let content: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+                let mut sending = Sending::new();
+                sending.add(file(3, content.clone(), announced));
+                let pieces = all(sending).await;
+                let mut sent = Vec::new();
+                for (at, piece) in pieces.iter().enumerate() {
+                    match piece {
+                        Piece::Begin { index: 3, .. } => assert_eq!(at, 0),
+                        Piece::Data(chunk) => {
+                            assert_eq!(sent.len() % DATA_CHUNK, 0);
+                            sent.extend_from_slice(chunk);
+                        }
+                        Piece::End { index: 3, digest } => {
+                            assert_eq!(*digest, Hasher::digest_of(&content));
+                            assert_eq!(at, pieces.len() - 1);
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+                assert_eq!(sent, content);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_shrinks_or_changes_is_aborted_and_the_next_one_goes_on() {
+        let mut sending = Sending::new();
+        sending.add(file(0, vec![1; 10], Some(20)));
+        let changed = Memory {
+            content: vec![1; 10],
+            position: 0,
+            announced: None,
+            verdict: Err(Failure::new(ErrorCode::Conflict, "changed")),
+        };
+        sending.add(OutgoingFile {
+            index: 1,
+            open: Box::new(move || Opening::Send(Box::new(changed))),
+        });
+        sending.add(OutgoingFile {
+            index: 2,
+            open: Box::new(|| Opening::Fail(Failure::new(ErrorCode::NotFound, "gone"))),
+        });
+        sending.add(OutgoingFile {
+            index: 3,
+            open: Box::new(|| Opening::Skip),
+        });
+        sending.add(file(4, vec![2; 3], Some(3)));
+        let pieces = all(sending).await;
+        let ends: Vec<_> = pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Abort { index, failure } => Some((*index, Some(failure.code))),
+                Piece::End { index, .. } | Piece::Skip { index } => Some((*index, None)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            ends,
+            [
+                (0, Some(ErrorCode::Conflict)),
+                (1, Some(ErrorCode::Conflict)),
+                (2, Some(ErrorCode::NotFound)),
+                (3, None),
+                (4, None)
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_skipped_file_stops_in_the_middle() {
+        let mut sending = Sending::new();
+        sending.add(file(0, vec![1; 100 * DATA_CHUNK], None));
+        sending.next().await.unwrap();
+        sending.skip(0);
+        let pieces = all(sending).await;
+        assert!(pieces.len() < 50);
+        assert!(matches!(pieces.last(), Some(Piece::Abort { index: 0, .. })));
+    }
+}
