@@ -2,4 +2,6 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+pub mod digest;
+pub mod disk;
 pub mod types;
