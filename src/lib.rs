@@ -4,4 +4,5 @@
 
 pub mod digest;
 pub mod disk;
+pub mod store;
 pub mod types;
