@@ -7,6 +7,8 @@ mod hand_made;
 mod hostile;
 mod listing;
 mod measure;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod reading;
 
 use std::path::Path;
