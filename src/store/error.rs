@@ -147,6 +147,12 @@ impl StoreError {
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::DiskFull { name },
             ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { name },
+            // A second mount of the very same file system is only noticed when a rename into or
+            // out of it fails.
+            ErrorKind::CrossesDevices => StoreError::Conflict {
+                name,
+                reason: "another file system is mounted there",
+            },
             _ if is_out_of_descriptors(&source) => StoreError::TooManyOpenFiles { name },
             _ => StoreError::Io { name, source },
         }
