@@ -3,5 +3,10 @@
 #![deny(unsafe_code)]
 
 pub mod access;
+pub mod digest;
+pub mod disk;
+pub mod net;
 pub mod protocol;
+pub mod store;
+pub mod transfer;
 pub mod types;

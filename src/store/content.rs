@@ -1,0 +1,95 @@
+//! Reading files in order to know their ids.
+
+use std::io::{ErrorKind, Read};
+use std::time::{Duration, SystemTime};
+
+use super::error::StoreError;
+use super::inner::Inner;
+use crate::digest::Hasher;
+use crate::disk::{FileFacts, Folder};
+use crate::types::{Digest, FileName, Timestamp};
+
+/// A change within this time of another may leave the same time on the file: file systems count
+/// in steps of up to two seconds.
+pub(super) const SETTLES_AFTER: Duration = Duration::from_secs(2);
+
+/// How much is read at a time, and between two looks at whether the store is closing.
+const READ_BYTES: usize = 256 * 1024;
+
+/// How often a file that changes while it is read is read again at once.
+const TRIES: usize = 3;
+
+/// What reading a whole file showed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hashed {
+    pub(super) digest: Digest,
+    pub(super) facts: FileFacts,
+    /// When the reading began.
+    pub(super) since: Timestamp,
+}
+
+impl Hashed {
+    pub(super) fn is_settled(&self) -> bool {
+        is_settled(self.facts.modified, self.since)
+    }
+}
+
+/// Whether a change after `looked` would give the file another time than `modified`. A time ahead
+/// of the clock is as good as an old one: no change can leave it there by chance.
+pub(super) fn is_settled(modified: Timestamp, looked: Timestamp) -> bool {
+    let apart = modified.total_nanoseconds() - looked.total_nanoseconds();
+    apart.unsigned_abs() >= SETTLES_AFTER.as_nanos()
+}
+
+pub(super) fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+impl Inner {
+    /// Reads the file, a few times if it changes meanwhile.
+    pub(super) fn hash(&self, name: &FileName) -> Result<Hashed, StoreError> {
+        let folder = self.open_folder(name)?;
+        for _ in 0..TRIES {
+            if let Some(hashed) = self.hash_once(&folder, name)? {
+                return Ok(hashed);
+            }
+        }
+        Err(StoreError::ChangedMeanwhile { name: name.clone() })
+    }
+
+    /// The folder that the file is in.
+    pub(super) fn open_folder(&self, name: &FileName) -> Result<Folder, StoreError> {
+        match name.folder() {
+            None => Ok(self.root.clone()),
+            Some(folder) => self
+                .root
+                .folder(&folder)
+                .map_err(|error| StoreError::look(name, error)),
+        }
+    }
+
+    fn hash_once(&self, folder: &Folder, name: &FileName) -> Result<Option<Hashed>, StoreError> {
+        let failed = |error| StoreError::look(name, error);
+        let since = now();
+        let (mut file, facts) = folder.open_file(name.leaf()).map_err(failed)?;
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; READ_BYTES.min(facts.size as usize + 1)];
+        loop {
+            if self.is_stopping() {
+                return Err(StoreError::Closed);
+            }
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => hasher.update(buffer.get(..length).unwrap_or_default()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(StoreError::disk(name, error)),
+            }
+        }
+        let after = FileFacts::of(&file).map_err(failed)?;
+        Ok(facts.same_file(&after).then(|| Hashed {
+            digest: hasher.finish(),
+            facts: after,
+            since,
+        }))
+    }
+}

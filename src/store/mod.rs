@@ -1,0 +1,273 @@
+//! The folder that a server shares: its files, and what the server knows of them.
+//!
+//! The folder is the database. A stored file is an ordinary file under its own name; the index
+//! beside it (`index`) only saves hashing files again, and follows whatever people do in the folder
+//! by hand (`scanner`, `hasher`). Uploads are written into a staging folder and then given their
+//! names by one thread (`publisher`), which makes every change, one after the other, and answers
+//! when a change is there for good.
+//!
+//! Everything here blocks. It knows no messages, no sessions and no async runtime.
+
+mod answer;
+mod content;
+mod error;
+mod hasher;
+mod index;
+mod inner;
+mod ledger;
+mod listing;
+mod lookup;
+mod names;
+mod open;
+mod options;
+mod publisher;
+mod scanner;
+mod staging;
+mod stored_file;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::disk::holds_mount;
+use crate::types::{Entry, FileName, FileRef, Item, Precondition};
+
+pub use answer::Done;
+pub use error::{IndexError, OpenError, StoreError};
+pub use index::IndexState;
+pub use listing::{ListQuery, Page};
+pub use options::{Durability, NameRules, StoreOptions};
+pub use stored_file::StoredFile;
+pub use upload::{NewFile, Upload};
+
+use inner::Inner;
+use open::Running;
+use publisher::Job;
+
+/// A shared folder; cheap to clone. It is closed when the last clone is dropped.
+#[derive(Clone)]
+pub struct Store(Arc<Running>);
+
+impl Store {
+    /// Opens the folder for serving, making it when it is missing. No other process can serve it
+    /// until this one closes it or ends. However many files wait to be hashed, this does not wait.
+    pub fn open(options: StoreOptions) -> Result<Store, OpenError> {
+        Running::start(options).map(|running| Store(Arc::new(running)))
+    }
+
+    /// Whether the index of an earlier run was there.
+    pub fn index_state(&self) -> IndexState {
+        self.inner().index_state
+    }
+
+    /// Finishes what is being published, stops the threads and gives the folder free. Whatever is
+    /// asked of the store afterwards is answered with [`StoreError::Closed`].
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// What stands under a name now. The id of a file that is not known is computed on the spot
+    /// when the file is small, or however large it is when the caller waits for it.
+    pub fn stat(&self, file: &FileRef, wait_for_id: bool) -> Result<Item, StoreError> {
+        let found = self.inner().resolve(file)?;
+        if found.is_folder() {
+            return Ok(Item::Folder(found.name));
+        }
+        self.inner().entry_of(&found, wait_for_id).map(Item::File)
+    }
+
+    /// Opens a file for reading.
+    pub fn open_file(&self, file: &FileRef) -> Result<StoredFile, StoreError> {
+        self.inner().open_file(file)
+    }
+
+    /// The next at most `max_items` items after `after`, in byte order of names: files however
+    /// deep, and folders that have nothing in them.
+    ///
+    /// The first page (`after` is `None`) is made once the index is at most a second behind the
+    /// disk. A name that is there the whole time is on exactly one page.
+    pub fn list(
+        &self,
+        query: &ListQuery,
+        after: Option<&FileName>,
+        max_items: usize,
+    ) -> Result<Page, StoreError> {
+        self.inner().list(query, after, max_items)
+    }
+
+    /// Makes every check that can be made before an upload's bytes are there. `Some` is the file
+    /// that has the name already, which the conflict policy decides about; its id is told only
+    /// when it is known and can be relied upon ([`stat`](Self::stat) computes it).
+    pub fn examine(&self, new: &NewFile) -> Result<Option<Entry>, StoreError> {
+        self.inner().examine(new)
+    }
+
+    /// Begins an upload.
+    pub fn stage(&self, new: NewFile) -> Result<Upload, StoreError> {
+        self.inner().stage(new)
+    }
+
+    /// Gives a file or folder another name, which nothing may have. Tells what it is called now,
+    /// or with `dry_run` what is called `from`, when nothing would be in the way.
+    pub fn rename(
+        &self,
+        from: &FileRef,
+        to: &FileName,
+        precondition: Precondition,
+        dry_run: bool,
+    ) -> Result<Item, StoreError> {
+        let inner = self.inner();
+        let found = inner.resolve_one(from)?;
+        let expected = inner.confirm(&found, precondition)?.or(match from {
+            FileRef::Id(_) => Some(found.facts),
+            FileRef::Name(_) => None,
+        });
+        if dry_run {
+            return inner.read(|rows| {
+                let rules = inner.rules(rows);
+                rules
+                    .check_rename(&found.name, to)
+                    .map(|found| found.item())
+            });
+        }
+        inner.ask(|answer| Job::Rename {
+            from: found.name,
+            to: to.clone(),
+            expected,
+            answer,
+        })
+    }
+
+    /// Removes a file, or with `recursive` a folder and all that is in it, shared or not. Tells
+    /// what was removed, or would be.
+    pub fn remove(
+        &self,
+        file: &FileRef,
+        recursive: bool,
+        precondition: Precondition,
+        dry_run: bool,
+    ) -> Result<Item, StoreError> {
+        let inner = self.inner();
+        let found = inner.resolve_one(file)?;
+        let expected = inner.confirm(&found, precondition)?.or(match file {
+            FileRef::Id(_) => Some(found.facts),
+            FileRef::Name(_) => None,
+        });
+        if found.is_folder() {
+            if !recursive {
+                return Err(StoreError::IsFolder { name: found.name });
+            }
+            // Removing renames first, and a rename takes what is mounted inside along.
+            let mounted = holds_mount(&found.parent, found.name.leaf())
+                .map_err(|error| StoreError::look(&found.name, error))?;
+            if mounted {
+                return Err(StoreError::Conflict {
+                    name: found.name,
+                    reason: "another file system is mounted inside",
+                });
+            }
+        }
+        if dry_run {
+            return Ok(found.item());
+        }
+        inner.ask(|answer| Job::Remove {
+            name: found.name,
+            recursive,
+            expected,
+            answer,
+        })
+    }
+
+    /// Makes a folder, and those above it that are missing.
+    pub fn make_folder(&self, name: &FileName, dry_run: bool) -> Result<(), StoreError> {
+        let inner = self.inner();
+        if dry_run {
+            return inner.read(|rows| inner.rules(rows).check_free(name, None));
+        }
+        inner.ask(|answer| Job::MakeFolder {
+            name: name.clone(),
+            answer,
+        })
+    }
+
+    /// What can be said of the store as a whole. Like a listing, it is at most a second behind the
+    /// disk, unless the store is closed.
+    pub fn facts(&self) -> Result<StoreFacts, StoreError> {
+        let inner = self.inner();
+        inner.scan.ensure_fresh()?;
+        let (unhashed_files, unhashed_bytes) = inner.read(|rows| Ok(rows.unhashed_totals()?))?;
+        let stored = inner.ledger.stored();
+        let unshared = inner.scan.unshared();
+        Ok(StoreFacts {
+            root: inner.root_path.clone(),
+            files: stored.files,
+            bytes: stored.bytes,
+            unhashed_files,
+            unhashed_bytes,
+            left_out: LeftOut {
+                links: unshared.left_out.links,
+                special: unshared.left_out.special,
+                mounts: unshared.left_out.mounts,
+                names: unshared.left_out.names,
+                twins: unshared.twins,
+                unreadable: unshared.left_out.unreadable,
+            },
+            free_space: inner.root.free_space(),
+            quota: inner.quota,
+            max_file_size: inner.max_file_size,
+            names: inner.names,
+            durability: inner.durability,
+        })
+    }
+
+    fn inner(&self) -> &Arc<Inner> {
+        self.0.inner()
+    }
+}
+
+/// What can be said of a store as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreFacts {
+    /// The folder that is shared.
+    pub root: PathBuf,
+    /// How many files are shared.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many of them have no id yet.
+    pub unhashed_files: u64,
+    /// The bytes of those.
+    pub unhashed_bytes: u64,
+    /// What is in the folder and is not shared.
+    pub left_out: LeftOut,
+    /// How many bytes the disk has room for, where the system tells.
+    pub free_space: Option<u64>,
+    /// How many bytes the shared files may have in all.
+    pub quota: Option<u64>,
+    /// The largest file that is taken.
+    pub max_file_size: Option<u64>,
+    /// Which names may be created.
+    pub names: NameRules,
+    /// How sure a change is before it is acknowledged.
+    pub durability: Durability,
+}
+
+/// How many things in the folder are not shared, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Symbolic links.
+    pub links: u64,
+    /// FIFOs, sockets and devices.
+    pub special: u64,
+    /// Other file systems mounted there.
+    pub mounts: u64,
+    /// Names that no client could name.
+    pub names: u64,
+    /// Names that differ from a shared one only in case or Unicode form.
+    pub twins: u64,
+    /// Folders that could not be read.
+    pub unreadable: u64,
+}

@@ -1,0 +1,221 @@
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::error::OpenError;
+use super::hasher::{HashGate, hash_files};
+use super::index::{IndexFile, Readers};
+use super::inner::Inner;
+use super::ledger::Ledger;
+use super::options::StoreOptions;
+use super::publisher::{BATCH, Job, Publisher, sync_files};
+use super::scanner::{ScanGate, scan};
+use super::staging::{Staging, unused_leaf};
+use crate::disk::{FileLock, Folder, LockError, remove_tree};
+use crate::types::RESERVED_PREFIX;
+
+/// How many files are synced at a time: so many share the disk's journal commits.
+const SYNCERS: usize = 8;
+
+/// An open store and its threads.
+pub(super) struct Running {
+    inner: Arc<Inner>,
+    // Held while closing, so that a second close returns when the first has ended.
+    parts: Mutex<Option<Parts>>,
+}
+
+/// What ends with the store.
+struct Parts {
+    watchers: Vec<JoinHandle<()>>,
+    syncers: Vec<JoinHandle<()>>,
+    publisher: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
+    _locks: Locks,
+}
+
+/// Both are needed: two servers may share a root or, by mistake, a state folder.
+struct Locks {
+    _state: FileLock,
+    #[cfg(unix)]
+    _root: std::fs::File,
+}
+
+impl Running {
+    pub(super) fn start(options: StoreOptions) -> Result<Self, OpenError> {
+        let (root_path, root) = open_root(&options.root)?;
+        let (state_path, state) = match &options.state_dir {
+            Some(path) => (
+                path.clone(),
+                Folder::create_private(path).map_err(at(path))?,
+            ),
+            None => {
+                let path = root_path.join(RESERVED_PREFIX);
+                let folder = root.make_private_folder(RESERVED_PREFIX);
+                (path.clone(), folder.map_err(at(&path))?)
+            }
+        };
+        // The state folder may have been made for accounts or keys; a lock is left by serving only.
+        let served_before = state.facts("lock").is_ok();
+        let locks = lock(&root_path, &root, &state_path, &state)?;
+        let (staging, left_over) =
+            Staging::open(&root, &state).map_err(at(&state_path.join("staging")))?;
+        let file = IndexFile::in_folder(&state_path);
+        let index = |source| OpenError::Index {
+            path: state_path.clone(),
+            source,
+        };
+        let (writer, index_state) = file.open(served_before).map_err(index)?;
+
+        let ledger = Arc::new(Ledger::default());
+        ledger.set_stored(writer.totals());
+        let (jobs, job_queue) = mpsc::sync_channel(BATCH);
+        let (to_sync, sync_queue) = mpsc::sync_channel(BATCH);
+        let (to_sweep, sweep_queue) = mpsc::channel();
+        let inner = Arc::new(Inner {
+            root,
+            root_path,
+            names: options.names,
+            durability: options.durability,
+            max_file_size: options.max_file_size,
+            quota: options.quota,
+            index_state,
+            staging,
+            readers: Readers::new(file),
+            ledger,
+            jobs,
+            to_sync,
+            to_sweep,
+            scan: ScanGate::default(),
+            hashing: HashGate::default(),
+            stopping: AtomicBool::new(false),
+        });
+        for leaf in left_over {
+            let _ = inner.to_sweep.send(Some(leaf));
+        }
+
+        let publisher = Publisher::new(Arc::clone(&inner), writer);
+        let sync_queue = Arc::new(Mutex::new(sync_queue));
+        let run = |name: &str, work: Box<dyn FnOnce(&Inner) + Send>| {
+            let inner = Arc::clone(&inner);
+            let thread = thread::Builder::new().name(name.into());
+            thread.spawn(move || work(&inner)).map_err(at(&state_path))
+        };
+        let parts = Parts {
+            publisher: run("publisher", Box::new(move |_| publisher.run(&job_queue)))?,
+            syncers: (0..SYNCERS)
+                .map(|_| {
+                    let queue = Arc::clone(&sync_queue);
+                    run("syncer", Box::new(move |inner| sync_files(inner, &queue)))
+                })
+                .collect::<Result<_, _>>()?,
+            sweeper: run("sweeper", Box::new(move |inner| sweep(inner, &sweep_queue)))?,
+            watchers: vec![
+                run("scanner", Box::new(scan))?,
+                run("hasher", Box::new(hash_files))?,
+            ],
+            _locks: locks,
+        };
+        Ok(Running {
+            inner,
+            parts: Mutex::new(Some(parts)),
+        })
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Stops the threads in the order in which they hand work on, so that all of it is done.
+    pub(super) fn close(&self) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(parts) = parts.take() else {
+            return;
+        };
+        self.inner.stopping.store(true, Ordering::Release);
+        self.inner.scan.stop();
+        self.inner.hashing.stop();
+        parts.watchers.into_iter().for_each(join);
+        for _ in &parts.syncers {
+            let _ = self.inner.to_sync.send(None);
+        }
+        parts.syncers.into_iter().for_each(join);
+        self.inner.send(Job::Stop);
+        join(parts.publisher);
+        let _ = self.inner.to_sweep.send(None);
+        join(parts.sweeper);
+        self.inner.readers.renew();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The last handle may be dropped by an answer, which runs on one of the threads themselves.
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+        tracing::error!("a thread of the store panicked");
+    }
+}
+
+fn open_root(path: &Path) -> Result<(PathBuf, Folder), OpenError> {
+    let root = Folder::create(path).map_err(at(path))?;
+    let path = path.canonicalize().map_err(at(path))?;
+    Ok((path, root))
+}
+
+fn lock(
+    root_path: &Path,
+    root: &Folder,
+    state_path: &Path,
+    state: &Folder,
+) -> Result<Locks, OpenError> {
+    let state = FileLock::acquire(state, "lock").map_err(|error| match error {
+        LockError::Held { pid } => OpenError::InUse {
+            root: root_path.to_owned(),
+            pid,
+        },
+        LockError::Io(source) => at(&state_path.join("lock"))(source),
+    })?;
+    Ok(Locks {
+        _state: state,
+        #[cfg(unix)]
+        _root: root.lock().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::InUse {
+                root: root_path.to_owned(),
+                pid: None,
+            },
+            _ => at(root_path)(error),
+        })?,
+    })
+}
+
+/// Deletes what was removed, so that nobody waits for it.
+fn sweep(inner: &Inner, leaves: &Receiver<Option<String>>) {
+    while let Ok(Some(leaf)) = leaves.recv() {
+        let swept = inner
+            .staging
+            .folder()
+            .and_then(|staging| remove_tree(staging, &leaf, unused_leaf, || inner.is_stopping()));
+        match swept {
+            Err(error) if !inner.is_stopping() => {
+                tracing::warn!("something that was removed still takes room: {error}");
+            }
+            // What is left is deleted after the next start.
+            _ => {}
+        }
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |source| OpenError::Io {
+        path: path.clone(),
+        source,
+    }
+}

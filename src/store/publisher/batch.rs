@@ -1,0 +1,124 @@
+use std::collections::HashMap;
+use std::io;
+
+use super::Publisher;
+use crate::disk::Folder;
+use crate::store::answer::Answer;
+use crate::store::error::StoreError;
+use crate::store::names::Place;
+use crate::types::FileName;
+
+/// What one batch has in hand.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// Folders that are open already, with their places in `touched`.
+    open: HashMap<Option<FileName>, (Folder, usize)>,
+    /// Folders in which names changed, and how their sync ended.
+    touched: Vec<(Folder, io::Result<()>)>,
+    /// Those that the present job touched.
+    by_job: Vec<usize>,
+    pub(super) answers: Vec<Pending>,
+}
+
+/// An answer that waits for the end of the batch; it is told how the syncs ended.
+type Pending = Box<dyn FnOnce(&[(Folder, io::Result<()>)]) + Send>;
+
+impl Batch {
+    /// Notes that a name in the folder changes.
+    pub(super) fn touch(&mut self, path: Option<FileName>, folder: &Folder) {
+        let next = self.touched.len();
+        let (_, at) = self
+            .open
+            .entry(path)
+            .or_insert_with(|| (folder.clone(), next));
+        if *at == next {
+            self.touched.push((folder.clone(), Ok(())));
+        }
+        self.by_job.push(*at);
+    }
+
+    /// Forgets which folder has which name, because one was renamed or removed. Those that were
+    /// touched are synced all the same.
+    pub(super) fn forget_names(&mut self) {
+        self.open.clear();
+    }
+
+    pub(super) fn sync(&mut self) {
+        for (folder, outcome) in &mut self.touched {
+            *outcome = folder.sync();
+        }
+    }
+
+    pub(super) fn answer(self) {
+        for answer in self.answers {
+            answer(&self.touched);
+        }
+    }
+}
+
+impl Publisher {
+    /// Opens a folder to put something into it, making it and its parents when they are missing.
+    pub(super) fn open_or_make(&mut self, path: Option<FileName>) -> Result<Folder, StoreError> {
+        if let Some((folder, at)) = self.batch.open.get(&path) {
+            self.batch.by_job.push(*at);
+            return Ok(folder.clone());
+        }
+        let folder = match self.rules().place(path.as_ref())? {
+            Place::Ready(folder) => folder,
+            Place::Missing(deepest, missing) => self.make_missing(deepest, missing)?,
+        };
+        self.batch.touch(path, &folder);
+        Ok(folder)
+    }
+
+    pub(super) fn make_missing(
+        &mut self,
+        deepest: Folder,
+        missing: Vec<FileName>,
+    ) -> Result<Folder, StoreError> {
+        let mut folder = deepest;
+        for path in missing {
+            match folder.make_folder(path.leaf()) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(StoreError::disk(&path, error));
+                }
+                _ => self.batch.touch(path.folder(), &folder),
+            }
+            folder = folder
+                .subfolder(path.leaf())
+                .map_err(|error| StoreError::disk(&path, error))?;
+            self.remember(|index| index.put_folder(&path));
+        }
+        Ok(folder)
+    }
+
+    /// Keeps an answer until the end of the batch. It becomes an error when a folder that the job
+    /// touched could not be synced.
+    pub(super) fn answer_later<T: Send + 'static>(
+        &mut self,
+        name: FileName,
+        answer: Answer<T>,
+        outcome: Result<T, StoreError>,
+    ) {
+        self.damaged |= matches!(&outcome, Err(StoreError::Index(error)) if error.is_damage());
+        let by_job = std::mem::take(&mut self.batch.by_job);
+        self.batch.answers.push(Box::new(move |touched| {
+            let failed = by_job
+                .iter()
+                .filter_map(|at| touched.get(*at))
+                .find_map(|(_, synced)| synced.as_ref().err());
+            answer.give(match failed {
+                Some(error) => outcome.and(Err(StoreError::disk(&name, copy_of(error)))),
+                None => outcome,
+            });
+        }));
+    }
+}
+
+/// One failed sync fails several files.
+fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.kind().into(),
+    }
+}

@@ -1,0 +1,143 @@
+use super::*;
+
+#[test]
+fn named_files_are_seen_at_once_as_they_are() {
+    let shared = Shared::new();
+    shared.names();
+    shared.write("a", "one");
+    assert_eq!(shared.entry("a").id, Some(id("one")));
+    shared.write("a", "other");
+    assert_eq!(shared.entry("a").id, Some(id("other")));
+    // The same size and, as backups do it, the same time: another inode.
+    let inode = shared.path().join("b");
+    std::fs::write(&inode, "OTHER").unwrap();
+    make_old(&inode);
+    std::fs::rename(&inode, shared.path().join("a")).unwrap();
+    assert_eq!(shared.entry("a").id, Some(id("OTHER")));
+    std::fs::remove_file(shared.path().join("a")).unwrap();
+    refused!(shared.stat("a"), StoreError::NotFound(_));
+    refused!(shared.store.open_file(&file("a")), StoreError::NotFound(_));
+}
+
+#[test]
+fn listings_lag_at_most_two_seconds() {
+    let shared = Shared::new();
+    shared.upload("gone/f", "1").unwrap();
+    assert_eq!(shared.names(), ["gone/f"]);
+    shared.write("d/new", "2");
+    std::fs::remove_dir_all(shared.path().join("gone")).unwrap();
+    std::fs::create_dir(shared.path().join("empty")).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(shared.names(), ["d/new", "empty/"]);
+    // A file that becomes a folder, and the reverse.
+    std::fs::remove_file(shared.path().join("d/new")).unwrap();
+    std::fs::create_dir(shared.path().join("d/new")).unwrap();
+    std::fs::remove_dir(shared.path().join("empty")).unwrap();
+    shared.write("empty", "3");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(shared.names(), ["d/new/", "empty"]);
+    assert_eq!(shared.store.facts().unwrap().files, 1);
+}
+
+#[test]
+fn the_background_hashes_what_nobody_hashed() {
+    let shared = Shared::new();
+    for number in 0..100 {
+        shared.write(&format!("d/{number}"), &number.to_string());
+    }
+    let page = || {
+        let query = ListQuery::default();
+        shared.store.list(&query, None, 1000).unwrap().items
+    };
+    eventually(|| {
+        let items = page();
+        items.len() == 100 && items.into_iter().all(|item| entry(item).id.is_some())
+    });
+    for item in page() {
+        let entry = entry(item);
+        assert_eq!(entry.id, Some(id(entry.name.leaf())));
+    }
+    assert_eq!(shared.store.facts().unwrap().unhashed_files, 0);
+}
+
+#[test]
+fn a_young_file_s_id_is_not_trusted_until_it_settles() {
+    let shared = Shared::new();
+    let young = NewFile {
+        modified: None,
+        ..new("a")
+    };
+    let stored = upload(&shared.store, young, "one").unwrap();
+    assert_eq!(stored.id, Some(id("one")));
+    let listed = |shared: &Shared| {
+        let page = shared.store.list(&ListQuery::default(), None, 1).unwrap();
+        entry(page.items.into_iter().next().unwrap()).id
+    };
+    assert_eq!(listed(&shared), Some(id("one")));
+    assert_eq!(shared.store.open_file(&file("a")).unwrap().entry.id, None);
+
+    // A change that leaves size, time and inode as they were, as it can within one tick.
+    let path = shared.path().join("a");
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, "two").unwrap();
+    std::fs::File::open(&path)
+        .unwrap()
+        .set_modified(modified)
+        .unwrap();
+    assert_eq!(shared.entry("a").id, Some(id("two")));
+    eventually(|| shared.store.open_file(&file("a")).unwrap().entry.id == Some(id("two")));
+    assert_eq!(listed(&shared), Some(id("two")));
+}
+
+#[test]
+fn twins_made_by_hand_are_hidden_but_for_the_first() {
+    let shared = Shared::new();
+    shared.write("readme", "later");
+    shared.write("README", "first");
+    shared.write("dir/f", "hidden");
+    shared.write("Dir/f", "shared");
+    shared.let_listings_catch_up();
+    assert_eq!(shared.names(), ["Dir/f", "README"]);
+    assert_eq!(shared.store.facts().unwrap().left_out.twins, 2);
+    refused!(shared.stat("readme"), StoreError::NotFound(_));
+    refused!(shared.stat("dir/f"), StoreError::NotFound(_));
+    refused!(
+        shared.store.open_file(&file("dir/f")),
+        StoreError::NotFound(_)
+    );
+    refused!(shared.remove("readme", false), StoreError::NotFound(_));
+    refused!(shared.upload("dir/g", ""), StoreError::Twin { .. });
+    let over = upload(&shared.store, with("readme", OnConflict::Overwrite), "");
+    refused!(over, StoreError::Twin { .. });
+    assert_eq!(shared.read("readme"), "later");
+    // When the first goes, the next is shared.
+    shared.remove("README", false).unwrap();
+    assert_eq!(shared.entry("readme").id, Some(id("later")));
+    // One that comes before the shared one takes its place.
+    shared.write("Readme", "now first");
+    shared.let_listings_catch_up();
+    assert_eq!(shared.names(), ["Dir/f", "Readme"]);
+}
+
+#[test]
+fn what_is_not_shared_is_counted() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let shared = Shared::new();
+    std::os::unix::fs::symlink("/etc", shared.path().join("link")).unwrap();
+    std::os::unix::net::UnixListener::bind(shared.path().join("socket")).unwrap();
+    let strange = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    std::fs::write(shared.path().join(strange), "").unwrap();
+    shared.write("f", "1");
+    shared.let_listings_catch_up();
+    let facts = shared.store.facts().unwrap();
+    let expected = LeftOut {
+        links: 1,
+        special: 1,
+        names: 1,
+        ..LeftOut::default()
+    };
+    assert_eq!(facts.left_out, expected);
+    assert_eq!((facts.files, facts.bytes), (1, 1));
+    assert!(facts.free_space.is_some());
+}

@@ -1,0 +1,259 @@
+use std::io::{ErrorKind, Write};
+use std::sync::Arc;
+
+use super::answer::{Answer, Done};
+use super::error::StoreError;
+use super::inner::Inner;
+use super::ledger::Reservation;
+use super::names::{Place, taken_by};
+use super::options::Durability;
+use super::publisher::{Job, Publication};
+use crate::disk::{FileFacts, FileKind, StagedFile};
+use crate::types::{Digest, Entry, FileName, OnConflict, Precondition, Timestamp};
+
+/// From this size on the room is set aside when the upload begins. A smaller file is written in
+/// less time than that takes.
+const RESERVED_FROM: u64 = 1024 * 1024;
+
+/// By how much the promise of room grows when the size is not known.
+const GROWS_BY: u64 = 4 * 1024 * 1024;
+
+/// A file that is about to be uploaded.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    /// The name that it is to have.
+    pub name: FileName,
+    /// Its size, where the sender knows it.
+    pub size: Option<u64>,
+    /// The time of its last change; `None` is the time of its upload.
+    pub modified: Option<Timestamp>,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+    /// What to do when the name is taken.
+    pub on_conflict: OnConflict,
+    /// What must hold of the file that is replaced.
+    pub precondition: Precondition,
+}
+
+impl NewFile {
+    /// A file of which nothing but the name is known, and that replaces nothing.
+    pub fn new(name: FileName) -> Self {
+        NewFile {
+            name,
+            size: None,
+            modified: None,
+            executable: false,
+            on_conflict: OnConflict::Error,
+            precondition: Precondition::default(),
+        }
+    }
+}
+
+/// A file that is being uploaded. Nobody sees it before it is published; dropping it removes it.
+pub struct Upload {
+    inner: Arc<Inner>,
+    new: NewFile,
+    staged: StagedFile,
+    reservation: Reservation,
+    received: u64,
+}
+
+impl Inner {
+    pub(super) fn examine(&self, new: &NewFile) -> Result<Option<Entry>, StoreError> {
+        let name = &new.name;
+        if self.is_stopping() {
+            return Err(StoreError::Closed);
+        }
+        let existing = self.read(|rows| {
+            let rules = self.rules(rows);
+            if let Place::Ready(folder) = rules.place(name.folder().as_ref())? {
+                match folder.facts(name.leaf()) {
+                    Ok(facts) if facts.kind == FileKind::File => {
+                        return match rules.find(name) {
+                            Ok(found) => Ok(Some(found.entry())),
+                            Err(StoreError::NotFound(_)) => {
+                                rules.check_new(name)?;
+                                Err(taken_by(name, FileKind::Special))
+                            }
+                            Err(error) => Err(error),
+                        };
+                    }
+                    Ok(_) if new.on_conflict == OnConflict::Rename => return Ok(None),
+                    Ok(facts) => return Err(taken_by(name, facts.kind)),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(StoreError::disk(name, error)),
+                }
+            }
+            match rules.check_new(name) {
+                Err(StoreError::Twin { .. }) if new.on_conflict == OnConflict::Rename => Ok(None),
+                checked => checked.map(|()| None),
+            }
+        })?;
+        let size = new.size.unwrap_or(0);
+        self.check_size(name, size)?;
+        if !self.ledger.has_room(size, self.quota) {
+            return Err(self.quota_exceeded(name));
+        }
+        self.check_free_space(name, size)?;
+        Ok(existing)
+    }
+
+    pub(super) fn stage(self: &Arc<Self>, new: NewFile) -> Result<Upload, StoreError> {
+        let existing = self.examine(&new)?;
+        if let (Some(existing), OnConflict::Error | OnConflict::Skip) = (existing, new.on_conflict)
+        {
+            return Err(StoreError::AlreadyExists {
+                name: new.name,
+                existing: Some(existing),
+            });
+        }
+        let mut reservation = Reservation::none(&self.ledger);
+        if !reservation.grow_to(new.size.unwrap_or(0), self.quota) {
+            return Err(self.quota_exceeded(&new.name));
+        }
+        let failed = |error| StoreError::disk(&new.name, error);
+        let staged = self.staging.create().map_err(failed)?;
+        if let Some(size) = new.size.filter(|size| *size >= RESERVED_FROM) {
+            staged.reserve(size).map_err(failed)?;
+        }
+        Ok(Upload {
+            inner: Arc::clone(self),
+            new,
+            staged,
+            reservation,
+            received: 0,
+        })
+    }
+
+    fn check_size(&self, name: &FileName, size: u64) -> Result<(), StoreError> {
+        match self.max_file_size.filter(|limit| size > *limit) {
+            Some(limit) => Err(StoreError::TooLarge {
+                name: name.clone(),
+                limit,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_free_space(&self, name: &FileName, size: u64) -> Result<(), StoreError> {
+        if size >= RESERVED_FROM && self.root.free_space().is_some_and(|free| free < size) {
+            return Err(StoreError::DiskFull { name: name.clone() });
+        }
+        Ok(())
+    }
+
+    fn quota_exceeded(&self, name: &FileName) -> StoreError {
+        StoreError::QuotaExceeded {
+            name: name.clone(),
+            quota: self.quota.unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Upload {
+    /// Takes the next bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let name = &self.new.name;
+        let received = self.received.saturating_add(bytes.len() as u64);
+        match self.new.size {
+            Some(announced) if received > announced => return Err(self.mismatch(received)),
+            Some(_) => {}
+            None => {
+                self.inner.check_size(name, received)?;
+                // In steps first, then to the byte, so that the whole quota can be used.
+                let step = received.next_multiple_of(GROWS_BY);
+                let promised = received <= self.reservation.bytes()
+                    || self.reservation.grow_to(step, self.inner.quota)
+                    || self.reservation.grow_to(received, self.inner.quota);
+                if !promised {
+                    return Err(self.inner.quota_exceeded(name));
+                }
+            }
+        }
+        self.staged
+            .write_all(bytes)
+            .map_err(|error| StoreError::disk(name, error))?;
+        self.received = received;
+        Ok(())
+    }
+
+    /// How many bytes were written so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The name that the upload asked for.
+    pub fn name(&self) -> &FileName {
+        &self.new.name
+    }
+
+    /// Gives the file its name, once its content is complete and `digest` is the digest of what
+    /// was written. `done` is called when the file is stored for good, or with the reason why it
+    /// is not; see [`Done`] for what it may do.
+    ///
+    /// This blocks while many other files are waiting to be published.
+    pub fn publish(self, digest: Digest, done: Done<Entry>) {
+        let answer = Answer::to(done);
+        let expected = match self.complete() {
+            Ok(expected) => expected,
+            Err(error) => {
+                drop(self);
+                return answer.give(Err(error));
+            }
+        };
+        let publication = Box::new(Publication {
+            staged: self.staged,
+            name: self.new.name,
+            on_conflict: self.new.on_conflict,
+            expected,
+            digest,
+            reservation: self.reservation,
+            answer,
+        });
+        match self.inner.durability {
+            Durability::Fsync => drop(self.inner.to_sync.send(Some(publication))),
+            Durability::None => self.inner.send(Job::Publish(publication)),
+        }
+    }
+
+    /// Brings everything but the name into its final state.
+    fn complete(&self) -> Result<Option<FileFacts>, StoreError> {
+        let name = &self.new.name;
+        if self.new.size.is_some_and(|size| size != self.received) {
+            return Err(self.mismatch(self.received));
+        }
+        let finish = || {
+            if self
+                .new
+                .size
+                .is_some_and(|announced| announced >= RESERVED_FROM)
+            {
+                // What was set aside and is not needed goes back.
+                self.staged.file().set_len(self.received)?;
+            }
+            if let Some(modified) = self.new.modified {
+                self.staged.set_modified(modified)?;
+            }
+            self.staged.set_permissions(self.new.executable)
+        };
+        finish().map_err(|error| StoreError::disk(name, error))?;
+        if self.new.precondition.if_match.is_none() {
+            return Ok(None);
+        }
+        let found = match self.inner.look(name) {
+            Err(StoreError::NotFound(_)) => {
+                return Err(StoreError::PreconditionFailed { name: name.clone() });
+            }
+            found => found?,
+        };
+        self.inner.confirm(&found, self.new.precondition)
+    }
+
+    fn mismatch(&self, received: u64) -> StoreError {
+        StoreError::SizeMismatch {
+            name: self.new.name.clone(),
+            announced: self.new.size.unwrap_or(0),
+            received,
+        }
+    }
+}
