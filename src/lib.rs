@@ -3,10 +3,12 @@
 #![deny(unsafe_code)]
 
 pub mod access;
+pub mod client;
 pub mod digest;
 pub mod disk;
 pub mod net;
 pub mod protocol;
+pub mod server;
 pub mod store;
 pub mod transfer;
 pub mod types;

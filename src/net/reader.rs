@@ -96,6 +96,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// Reads and drops whatever still comes, until the other side closes.
+    pub async fn drain(&mut self) {
+        self.buffer.clear();
+        while let Ok(1..) = self.stream.read_buf(&mut self.buffer).await {
+            self.buffer.clear();
+        }
+    }
+
     fn take_frame(&mut self, limits: BodyLimits) -> Result<Option<Frame>, NetError> {
         let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() else {
             self.buffer.reserve(HEADER_BYTES);

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-use crate::types::{Entry, FileName, FileRef, IdPrefix, NameError};
+use crate::types::{Entry, FileName, FileRef, IdPrefix, NameError, PatternError};
 
 /// Why the store did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -114,13 +114,8 @@ pub enum StoreError {
         name: FileName,
     },
     /// A pattern that cannot be understood.
-    #[error("the pattern {pattern:?} cannot be understood: {reason}")]
-    BadPattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error(transparent)]
+    BadPattern(#[from] PatternError),
     /// The disk reported an error that has no name of its own here.
     #[error("{name}: {source}")]
     Io {

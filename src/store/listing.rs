@@ -1,9 +1,7 @@
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-
 use super::error::StoreError;
 use super::index::{NameRange, Row, Rows, beginning_below, end_below};
 use super::inner::Inner;
-use crate::types::{FileName, FileRef, Item};
+use crate::types::{FileName, FileRef, Item, Patterns};
 
 /// What to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,7 +51,7 @@ impl Inner {
 fn page(
     rows: Rows<'_>,
     folder: Option<&FileName>,
-    patterns: &Patterns<'_>,
+    patterns: &Patterns,
     after: Option<&FileName>,
     max_items: usize,
 ) -> Result<Page, StoreError> {
@@ -67,8 +65,8 @@ fn page(
     let wanted = |name: &FileName| match folder {
         Some(folder) => name
             .relative_to(folder)
-            .is_some_and(|below| patterns.match_name(&below)),
-        None => patterns.match_name(name),
+            .is_some_and(|below| patterns.is_match(&below)),
+        None => patterns.is_match(name),
     };
     // One more than fits tells whether there is more.
     let enough = max_items.saturating_add(1);
@@ -98,49 +96,4 @@ fn page(
     let more = items.len() > max_items;
     items.truncate(max_items);
     Ok(Page { items, more })
-}
-
-/// The patterns of one query.
-struct Patterns<'a> {
-    texts: Vec<&'a str>,
-    globs: GlobSet,
-}
-
-impl<'a> Patterns<'a> {
-    fn parse(patterns: &'a [String]) -> Result<Self, StoreError> {
-        let mut globs = GlobSetBuilder::new();
-        let mut texts = Vec::new();
-        for pattern in patterns {
-            // Completion leaves a slash behind folders.
-            let text = pattern.strip_suffix('/').unwrap_or(pattern);
-            let glob = GlobBuilder::new(text).literal_separator(true).build();
-            globs.add(glob.map_err(|error| bad(pattern, error.kind()))?);
-            texts.push(text);
-        }
-        let globs = globs.build().map_err(|error| {
-            let pattern = error.glob().unwrap_or_default();
-            bad(pattern, error.kind())
-        })?;
-        Ok(Patterns { texts, globs })
-    }
-
-    /// Whether the name or one of its folders is meant by one of the patterns.
-    fn match_name(&self, name: &FileName) -> bool {
-        self.texts.is_empty()
-            || self.match_text(name.as_str())
-            || name
-                .ancestors()
-                .any(|folder| self.match_text(folder.as_str()))
-    }
-
-    fn match_text(&self, text: &str) -> bool {
-        self.texts.contains(&text) || self.globs.is_match(text)
-    }
-}
-
-fn bad(pattern: &str, reason: &globset::ErrorKind) -> StoreError {
-    StoreError::BadPattern {
-        pattern: pattern.to_owned(),
-        reason: reason.to_string(),
-    }
 }

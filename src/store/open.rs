@@ -128,37 +128,64 @@ impl Running {
         &self.inner
     }
 
-    /// Stops the threads in the order in which they hand work on, so that all of it is done.
     pub(super) fn close(&self) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(parts) = parts.take() else {
-            return;
-        };
-        self.inner.stopping.store(true, Ordering::Release);
-        self.inner.scan.stop();
-        self.inner.hashing.stop();
-        parts.watchers.into_iter().for_each(join);
-        for _ in &parts.syncers {
-            let _ = self.inner.to_sync.send(None);
+        if let Some(parts) = self.take_parts() {
+            parts.stop(&self.inner);
         }
-        parts.syncers.into_iter().for_each(join);
-        self.inner.send(Job::Stop);
-        join(parts.publisher);
-        let _ = self.inner.to_sweep.send(None);
-        join(parts.sweeper);
-        self.inner.readers.renew();
+    }
+
+    fn take_parts(&self) -> Option<Parts> {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.take()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.close();
+        let Some(parts) = self.take_parts() else {
+            return;
+        };
+        // An answer may drop the last handle. It runs on one of the threads, which cannot wait for
+        // the others, as they may be waiting for it.
+        let current = thread::current().id();
+        if parts
+            .threads()
+            .any(|thread| thread.thread().id() == current)
+        {
+            let inner = Arc::clone(&self.inner);
+            thread::spawn(move || parts.stop(&inner));
+        } else {
+            parts.stop(&self.inner);
+        }
     }
 }
 
-/// The last handle may be dropped by an answer, which runs on one of the threads themselves.
+impl Parts {
+    fn threads(&self) -> impl Iterator<Item = &JoinHandle<()>> {
+        let ends = [&self.publisher, &self.sweeper];
+        ends.into_iter().chain(&self.syncers).chain(&self.watchers)
+    }
+
+    /// Stops the threads in the order in which they hand work on, so that all of it is done.
+    fn stop(self, inner: &Inner) {
+        inner.stopping.store(true, Ordering::Release);
+        inner.scan.stop();
+        inner.hashing.stop();
+        self.watchers.into_iter().for_each(join);
+        for _ in &self.syncers {
+            let _ = inner.to_sync.send(None);
+        }
+        self.syncers.into_iter().for_each(join);
+        inner.send(Job::Stop);
+        join(self.publisher);
+        let _ = inner.to_sweep.send(None);
+        join(self.sweeper);
+        inner.readers.renew();
+    }
+}
+
 fn join(thread: JoinHandle<()>) {
-    if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+    if thread.join().is_err() {
         tracing::error!("a thread of the store panicked");
     }
 }

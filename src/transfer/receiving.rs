@@ -116,6 +116,15 @@ impl<S: Sink> Receiving<S> {
         Ok(())
     }
 
+    /// Drops what waits, and waits until what is being written is undone.
+    pub async fn discard(mut self) {
+        self.waiting.clear();
+        if let Writing::Running(hop) = self.writer {
+            // A panic in there is no worse than what made us give up.
+            let _ = hop.await;
+        }
+    }
+
     fn start_hop(&mut self) {
         if self.waiting.is_empty() {
             return;

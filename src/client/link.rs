@@ -1,0 +1,353 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::ServerAddress;
+use crate::access::Role;
+use crate::net::{self, Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Throttle};
+use crate::protocol::codec;
+use crate::protocol::limits::{GREETING_TIME, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
+use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
+use crate::protocol::preface::Refusal;
+use crate::protocol::session::{Answer, ClientSession};
+use crate::protocol::{ErrorCode, Failure};
+
+/// What this program calls itself in greetings.
+const SOFTWARE: &str = concat!("fileshare/", env!("CARGO_PKG_VERSION"));
+
+/// How long to look for what the server said last when it has closed on us.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How to get to the server.
+pub(super) struct Dialler {
+    pub(super) address: ServerAddress,
+    pub(super) timeout: Duration,
+    pub(super) throttle: Option<Arc<Throttle>>,
+}
+
+/// One connection to a server, greeted and ready for requests.
+///
+/// Both directions can be used at once by splitting it into [`Inbox`] and [`Outbox`].
+pub(super) struct Link {
+    pub(super) role: Role,
+    pub(super) inbox: Inbox,
+    pub(super) outbox: Outbox,
+    last_number: u32,
+}
+
+/// What comes from the server.
+pub(super) struct Inbox {
+    reader: FrameReader<ReadHalf<TcpStream>>,
+    shared: Arc<Shared>,
+}
+
+/// What goes to the server.
+pub(super) struct Outbox {
+    writer: FrameWriter<WriteHalf<TcpStream>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    address: ServerAddress,
+    timeout: Duration,
+    /// What may be said and heard; no await happens under the lock.
+    session: Mutex<ClientSession>,
+}
+
+impl Dialler {
+    pub(super) async fn dial(&self) -> Result<Link, Failure> {
+        let deadline = Instant::now() + self.timeout;
+        let address = &self.address;
+        let mut stream = net::dial(&address.host, address.port, self.timeout)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let greeting = async {
+            net::offer_preface(&mut stream)
+                .await
+                .map_err(|error| self.refused(&error))?;
+            self.greet(stream).await
+        };
+        timeout_at(deadline.max(Instant::now() + GREETING_TIME), greeting)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Failure::new(
+                    ErrorCode::Timeout,
+                    format!("{address} did not answer in time"),
+                ))
+            })
+    }
+
+    async fn greet(&self, stream: TcpStream) -> Result<Link, Failure> {
+        let Connection { reader, writer } = Connection::new(stream, self.throttle.clone());
+        let shared = Arc::new(Shared {
+            address: self.address.clone(),
+            timeout: self.timeout,
+            session: Mutex::new(ClientSession::new()),
+        });
+        let mut inbox = Inbox {
+            reader,
+            shared: shared.clone(),
+        };
+        let mut outbox = Outbox { writer, shared };
+        let hello = ClientBody::Hello {
+            software: SOFTWARE.to_owned(),
+        };
+        outbox.message(0, hello).await?;
+        outbox.flush().await?;
+        match inbox.next().await? {
+            Heard::Message(_, message) => match message.body {
+                ServerBody::Welcome { role, .. } => Ok(Link {
+                    // A role of a later version can do at least what the highest one here can.
+                    role: Role::from_level(role).unwrap_or(Role::Admin),
+                    inbox,
+                    outbox,
+                    last_number: 0,
+                }),
+                ServerBody::Refused { code, detail } => Err(Failure::from_wire(code, &detail)),
+                _ => Err(broken("it did not greet back")),
+            },
+            Heard::Data(_) => Err(broken("it did not greet back")),
+        }
+    }
+
+    fn unreachable(&self, error: &NetError) -> Failure {
+        let code = match error {
+            NetError::Timeout(_) => ErrorCode::Timeout,
+            _ => ErrorCode::Unreachable,
+        };
+        Failure::new(code, format!("cannot connect to {}: {error}", self.address))
+    }
+
+    fn refused(&self, error: &NetError) -> Failure {
+        let address = &self.address;
+        match error {
+            NetError::Refused {
+                reason: Refusal::Version,
+                highest,
+            } => Failure::new(
+                ErrorCode::VersionMismatch,
+                format!(
+                    "{address} speaks protocol versions up to {highest}, and this client {}",
+                    crate::protocol::preface::HIGHEST_VERSION
+                ),
+            ),
+            NetError::Refused {
+                reason: Refusal::Busy,
+                ..
+            } => Failure::new(
+                ErrorCode::Busy,
+                format!("{address} has as many connections as it takes"),
+            ),
+            NetError::Refused { .. } | NetError::NotFileshare(_) => Failure::new(
+                ErrorCode::Protocol,
+                format!("{address} does not speak the fileshare protocol: {error}"),
+            ),
+            NetError::Closed => Failure::new(
+                ErrorCode::Disconnected,
+                format!("{address} closed the connection at once"),
+            ),
+            other => lost(address, other),
+        }
+    }
+}
+
+impl Link {
+    /// Makes a request; the answer carries the number that is returned.
+    pub(super) async fn request(&mut self, body: ClientBody) -> Result<u32, Failure> {
+        let number = self.next_number();
+        let sent = async {
+            self.outbox.message(number, body).await?;
+            self.outbox.flush().await
+        };
+        match sent.await {
+            Ok(()) => Ok(number),
+            Err(failure) => Err(self.inbox.last_words().await.unwrap_or(failure)),
+        }
+    }
+
+    /// A number for the next request.
+    pub(super) fn next_number(&mut self) -> u32 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// The next part of the answer to the request with this number.
+    pub(super) async fn answer(&mut self, number: u32) -> Result<(Answer, ServerBody), Failure> {
+        match self.inbox.next().await? {
+            Heard::Message(answer, message) if message.number == number => {
+                Ok((answer, message.body))
+            }
+            _ => Err(broken("an answer to another request")),
+        }
+    }
+
+    /// Whether the server has closed the connection while it was not used.
+    pub(super) async fn was_closed(&mut self) -> bool {
+        // Between two requests nothing but an ending can come.
+        timeout(Duration::ZERO, self.inbox.next()).await.is_ok()
+    }
+}
+
+/// What was heard.
+pub(super) enum Heard {
+    /// A message, and what it means for the request that it answers.
+    Message(Answer, Box<ServerMessage>),
+    /// File content.
+    Data(bytes::Bytes),
+}
+
+impl Inbox {
+    /// The next message that answers something, or file content. Waits as long as the server says
+    /// that it is at work, and no longer than the client's timeout when it says nothing.
+    pub(super) async fn next(&mut self) -> Result<Heard, Failure> {
+        loop {
+            let limits = self.shared.session().body_limits();
+            let patience = match limits.data {
+                Some(_) => Patience::Stream,
+                None => Patience::Idle(self.shared.timeout),
+            };
+            let frame = self.reader.next(limits, patience).await;
+            let frame = frame.map_err(|error| lost(&self.shared.address, &error))?;
+            let heard = match frame {
+                Frame::Data(bytes) => {
+                    let received = self.shared.session().receive_data(bytes.len());
+                    received.map_err(|violation| broken(&violation))?;
+                    Heard::Data(bytes)
+                }
+                Frame::Message(body) => {
+                    let message: ServerMessage =
+                        codec::decode(&body).map_err(|error| broken(&error))?;
+                    let answer = self.shared.session().receive(&message);
+                    Heard::Message(
+                        answer.map_err(|violation| broken(&violation))?,
+                        Box::new(message),
+                    )
+                }
+            };
+            let Heard::Message(_, message) = &heard else {
+                return Ok(heard);
+            };
+            match (message.number, &message.body) {
+                (_, ServerBody::Alive) => {}
+                (0, ServerBody::Refused { code, detail }) => {
+                    return Err(parting(&self.shared.address, *code, detail));
+                }
+                _ => return Ok(heard),
+            }
+        }
+    }
+
+    /// What the server said before it closed on us, when writing to it has failed.
+    pub(super) async fn last_words(&mut self) -> Option<Failure> {
+        let listening = async {
+            loop {
+                match self.next().await {
+                    Ok(_) => {}
+                    Err(failure) => return failure,
+                }
+            }
+        };
+        let heard = timeout(LAST_WORDS, listening).await.ok()?;
+        (heard.code != ErrorCode::Disconnected).then_some(heard)
+    }
+}
+
+impl Outbox {
+    /// Writes a message, to be sent with what follows.
+    pub(super) async fn message(&mut self, number: u32, body: ClientBody) -> Result<(), Failure> {
+        let limit = match &body {
+            ClientBody::UploadPage { .. } | ClientBody::DownloadPage { .. } => MAX_PAGE_BODY,
+            _ => MAX_MESSAGE_BODY,
+        };
+        let message = ClientMessage { number, body };
+        let noted = self.shared.session().sent(&message);
+        noted.map_err(|violation| Failure::new(ErrorCode::Internal, violation.to_string()))?;
+        match self.writer.message(&message, limit).await {
+            Err(NetError::Codec(error)) => Err(Failure::new(ErrorCode::Usage, error.to_string())),
+            other => other.map_err(|error| lost(&self.shared.address, &error)),
+        }
+    }
+
+    /// Writes file content.
+    pub(super) async fn data(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let noted = self.shared.session().sent_data(bytes.len());
+        noted.map_err(|violation| Failure::new(ErrorCode::Internal, violation.to_string()))?;
+        let written = self.writer.data(bytes).await;
+        written.map_err(|error| lost(&self.shared.address, &error))
+    }
+
+    /// Sends all that was written.
+    pub(super) async fn flush(&mut self) -> Result<(), Failure> {
+        let flushed = self.writer.flush().await;
+        flushed.map_err(|error| lost(&self.shared.address, &error))
+    }
+
+    /// Whether the running batch may name another page of files.
+    pub(super) fn may_list(&self) -> bool {
+        let session = self.shared.session();
+        session.batch().is_some_and(|batch| batch.may_list())
+    }
+}
+
+impl Shared {
+    fn session(&self) -> MutexGuard<'_, ClientSession> {
+        self.session.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+fn lost(address: &ServerAddress, error: &NetError) -> Failure {
+    let code = match error {
+        NetError::Timeout(_) => ErrorCode::Timeout,
+        NetError::Frame(_) | NetError::Codec(_) | NetError::Violation(_) => return broken(error),
+        _ => ErrorCode::Disconnected,
+    };
+    Failure::new(code, format!("lost {address}: {error}"))
+}
+
+/// The server has ended the conversation, and said why.
+fn parting(address: &ServerAddress, code: u16, detail: &str) -> Failure {
+    let said = Failure::from_wire(code, detail);
+    let code = match said.code {
+        // It is going away; another try, a little later, is the right thing.
+        ErrorCode::Busy => ErrorCode::Disconnected,
+        code => code,
+    };
+    Failure::new(code, format!("{address} ended the connection: {said}"))
+}
+
+/// The server has broken the protocol.
+pub(super) fn broken(error: &(impl fmt::Display + ?Sized)) -> Failure {
+    Failure::new(
+        ErrorCode::Protocol,
+        format!("the server broke the protocol: {error}"),
+    )
+}
+
+/// Runs both directions of a transfer at once, until what is read has come to its end.
+///
+/// When writing fails, the server may have said why before it closed: that is worth more.
+pub(super) async fn both(
+    reading: impl Future<Output = Result<(), Failure>>,
+    writing: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let mut reading = std::pin::pin!(reading);
+    let mut writing = std::pin::pin!(writing);
+    tokio::select! {
+        read = &mut reading => {
+            read?;
+            writing.await
+        }
+        written = &mut writing => match written {
+            Ok(()) => reading.await,
+            Err(failure) => match timeout(LAST_WORDS, reading).await {
+                Ok(Err(said)) if said.code != ErrorCode::Disconnected => Err(said),
+                _ => Err(failure),
+            },
+        },
+    }
+}

@@ -1,0 +1,355 @@
+//! The typed client: everything that the terminal can do, a program can do.
+
+mod address;
+mod batch;
+mod download;
+mod link;
+mod local;
+mod retry;
+mod upload;
+mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
+pub use batch::{Done, Download, FileReport, Source, Status, Target, Upload};
+pub use verify::Verification;
+
+use crate::access::Role;
+use crate::net::Throttle;
+use crate::protocol::message::{ClientBody, ServerBody, ServerInfo};
+use crate::protocol::session::Answer;
+use crate::protocol::{ErrorCode, Failure};
+use crate::transfer::Progress;
+use crate::types::{FileName, FileRef, Item, Precondition};
+
+use link::{Dialler, Link};
+use retry::Retries;
+
+/// Why the client could not do something.
+pub use crate::protocol::Failure as ClientError;
+
+/// How a [`Client`] behaves.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// How long to wait for a connection, and for an answer while nothing is heard.
+    pub timeout: Duration,
+    /// How often to go on after a cut before giving up; never at first contact.
+    pub retries: u32,
+    /// The most bytes of file content per second, either way.
+    pub limit_rate: Option<u64>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        ClientOptions {
+            timeout: Duration::from_secs(30),
+            retries: 3,
+            limit_rate: None,
+        }
+    }
+}
+
+/// Which files a listing or comparison is about.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery {
+    /// The folder; `None` is the root.
+    pub folder: Option<FileName>,
+    /// Globs relative to the folder; none means everything below it.
+    pub patterns: Vec<String>,
+    /// Stop after this many items; 0 lists all.
+    pub limit: u32,
+}
+
+/// A connection to a server, made when it is first needed and again when it was lost.
+///
+/// Dropping the future of any method cancels what it does: the connection is closed, the server
+/// drops what was not complete, and the next call connects anew.
+pub struct Client {
+    address: ServerAddress,
+    options: ClientOptions,
+    dialler: Dialler,
+    link: Option<Link>,
+    /// Whether this client ever was connected: a cut after that is worth a retry.
+    met: bool,
+}
+
+impl Client {
+    /// A client of the server at `address`. Does not connect yet.
+    pub fn new(address: ServerAddress, options: ClientOptions) -> Self {
+        let dialler = Dialler {
+            address: address.clone(),
+            timeout: options.timeout,
+            throttle: options.limit_rate.map(|rate| Arc::new(Throttle::new(rate))),
+        };
+        Client {
+            address,
+            options,
+            dialler,
+            link: None,
+            met: false,
+        }
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> &ServerAddress {
+        &self.address
+    }
+
+    /// Connects unless connected.
+    pub async fn connect(&mut self) -> Result<(), ClientError> {
+        let link = self.take_link().await?;
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// Whether there is a connection (as far as is known).
+    pub fn is_connected(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// What this client may do on the server, once it is connected.
+    pub fn role(&self) -> Option<Role> {
+        self.link.as_ref().map(|link| link.role)
+    }
+
+    /// The round-trip time.
+    pub async fn ping(&mut self) -> Result<Duration, ClientError> {
+        self.connect().await?;
+        let started = Instant::now();
+        match self.ask(ClientBody::Ping, Repeat::Safe).await? {
+            ServerBody::Pong => Ok(started.elapsed()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What the server says of itself.
+    pub async fn info(&mut self) -> Result<ServerInfo, ClientError> {
+        match self.ask(ClientBody::Info, Repeat::Safe).await? {
+            ServerBody::Info(info) => Ok(info),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Lists, in order of names; `each` gets every item as it arrives.
+    pub async fn list(
+        &mut self,
+        query: &ListQuery,
+        each: &mut (dyn FnMut(Item) + Send),
+    ) -> Result<(), ClientError> {
+        let request = ClientBody::List {
+            folder: query.folder.as_ref().map(|f| f.as_str().to_owned()),
+            patterns: query.patterns.clone(),
+            limit: query.limit,
+        };
+        let mut retries = Retries::new(&self.options);
+        // After a cut the listing starts again; names that were told already are passed over.
+        let mut told: Option<FileName> = None;
+        loop {
+            let mut tell = |item: Item| {
+                if told.as_ref().is_none_or(|last| item.name() > last) {
+                    told = Some(item.name().clone());
+                    each(item);
+                }
+            };
+            match self.list_once(request.clone(), &mut tell).await {
+                Err(failure) if self.may_retry(&failure) => retries.wait(failure).await?,
+                other => return other,
+            }
+        }
+    }
+
+    async fn list_once(
+        &mut self,
+        request: ClientBody,
+        each: &mut (dyn FnMut(Item) + Send),
+    ) -> Result<(), ClientError> {
+        let mut link = self.take_link().await?;
+        let number = link.request(request).await?;
+        loop {
+            let (answer, body) = link.answer(number).await?;
+            match body {
+                ServerBody::Page { items, .. } => {
+                    for item in items {
+                        each(Item::try_from(item).map_err(|error| link::broken(&error))?);
+                    }
+                }
+                ServerBody::Refused { code, detail } => {
+                    self.link = Some(link);
+                    return Err(Failure::from_wire(code, &detail));
+                }
+                other => return Err(unexpected(&other)),
+            }
+            if answer == Answer::Final {
+                self.link = Some(link);
+                return Ok(());
+            }
+        }
+    }
+
+    /// One file or folder, as it is now.
+    pub async fn stat(&mut self, file: &FileRef) -> Result<Item, ClientError> {
+        self.stat_with(file, false).await
+    }
+
+    async fn stat_with(&mut self, file: &FileRef, wait_for_id: bool) -> Result<Item, ClientError> {
+        let request = ClientBody::Stat {
+            file: file.into(),
+            wait_for_id,
+        };
+        self.ask_item(request, Repeat::Safe).await
+    }
+
+    /// Renames; never replaces. Returns what stands under the new name, or would in a dry run.
+    pub async fn rename(
+        &mut self,
+        from: &FileRef,
+        to: &FileName,
+        precondition: Precondition,
+        dry_run: bool,
+    ) -> Result<Item, ClientError> {
+        let request = ClientBody::Rename {
+            from: from.into(),
+            to: to.as_str().to_owned(),
+            if_match: precondition.if_match.map(Into::into),
+            dry_run,
+        };
+        self.ask_item(request, Repeat::Never).await
+    }
+
+    /// Removes a file, or with `recursive` a folder. Returns what was removed.
+    pub async fn remove(
+        &mut self,
+        file: &FileRef,
+        recursive: bool,
+        precondition: Precondition,
+        dry_run: bool,
+    ) -> Result<Item, ClientError> {
+        let request = ClientBody::Remove {
+            file: file.into(),
+            recursive,
+            if_match: precondition.if_match.map(Into::into),
+            dry_run,
+        };
+        self.ask_item(request, Repeat::Never).await
+    }
+
+    /// Makes a folder and the missing ones above it.
+    pub async fn make_folder(&mut self, name: &FileName, dry_run: bool) -> Result<(), ClientError> {
+        let request = ClientBody::MakeFolder {
+            name: name.as_str().to_owned(),
+            dry_run,
+        };
+        self.ask_item(request, Repeat::Never).await.map(drop)
+    }
+
+    /// Uploads; every file is reported once, in no particular order. `Err` only when nothing could
+    /// even be tried: no file was reported then.
+    ///
+    /// The files are one batch: one request, one stream, no round trip for each. A file that is
+    /// not acknowledged when the connection is cut is sent again after a reconnection. With
+    /// `dry_run` nothing is sent and the reports tell what would be.
+    pub async fn put(
+        &mut self,
+        files: Vec<Upload>,
+        dry_run: bool,
+        progress: Arc<dyn Progress>,
+        report: &mut (dyn FnMut(FileReport) + Send),
+    ) -> Result<(), ClientError> {
+        upload::put(self, files, dry_run, progress, report).await
+    }
+
+    /// Downloads; every file is reported once, in no particular order. `Err` only when nothing
+    /// could even be tried: no file was reported then.
+    pub async fn get(
+        &mut self,
+        files: Vec<Download>,
+        dry_run: bool,
+        progress: Arc<dyn Progress>,
+        report: &mut (dyn FnMut(FileReport) + Send),
+    ) -> Result<(), ClientError> {
+        download::get(self, files, dry_run, progress, report).await
+    }
+
+    /// Compares local files below `local` with the server's below `query.folder`, by id, without
+    /// transferring. Files that are missing on either side are reported too.
+    pub async fn verify(
+        &mut self,
+        query: &ListQuery,
+        local: &Path,
+        progress: Arc<dyn Progress>,
+        report: &mut (dyn FnMut(Verification) + Send),
+    ) -> Result<(), ClientError> {
+        verify::verify(self, query, local, progress, report).await
+    }
+
+    async fn ask_item(&mut self, request: ClientBody, repeat: Repeat) -> Result<Item, ClientError> {
+        match self.ask(request, repeat).await? {
+            ServerBody::Item(item) => Item::try_from(item).map_err(|error| link::broken(&error)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes a request with a single answer.
+    async fn ask(&mut self, request: ClientBody, repeat: Repeat) -> Result<ServerBody, Failure> {
+        let mut retries = Retries::new(&self.options);
+        loop {
+            match self.ask_once(request.clone()).await {
+                Err(failure) if repeat == Repeat::Safe && self.may_retry(&failure) => {
+                    retries.wait(failure).await?;
+                }
+                Err(failure) if repeat == Repeat::Never && retry::is_cut(&failure) => {
+                    return Err(Failure::new(
+                        failure.code,
+                        format!("{failure}; whether it was done is not known"),
+                    ));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn ask_once(&mut self, request: ClientBody) -> Result<ServerBody, Failure> {
+        let mut link = self.take_link().await?;
+        let number = link.request(request).await?;
+        let (_, body) = link.answer(number).await?;
+        self.link = Some(link);
+        match body {
+            ServerBody::Refused { code, detail } => Err(Failure::from_wire(code, &detail)),
+            body => Ok(body),
+        }
+    }
+
+    /// The connection, to be put back once it is known to be between two requests.
+    ///
+    /// Taking it out is what makes dropping a future safe: a connection in the middle of something
+    /// is never used again.
+    async fn take_link(&mut self) -> Result<Link, Failure> {
+        if let Some(mut link) = self.link.take()
+            && !link.was_closed().await
+        {
+            return Ok(link);
+        }
+        let link = self.dialler.dial().await?;
+        self.met = true;
+        Ok(link)
+    }
+
+    fn may_retry(&self, failure: &Failure) -> bool {
+        self.met && retry::is_cut(failure)
+    }
+}
+
+/// Whether a request may be made again when its answer was lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    Safe,
+    Never,
+}
+
+fn unexpected(_body: &ServerBody) -> Failure {
+    // The session has checked that the answer fits the request; this is for the compiler's sake.
+    Failure::new(ErrorCode::Protocol, "the server gave an unexpected answer")
+}

@@ -1,0 +1,193 @@
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::local::{self, LocalFile};
+use super::{Client, ListQuery};
+use crate::disk::{Folder, Walk};
+use crate::protocol::{ErrorCode, Failure};
+use crate::transfer::Progress;
+use crate::types::{Digest, Entry, FileName, FileRef, Item, Patterns};
+
+/// How a local file compares with the server's ([`Client::verify`]).
+#[derive(Debug)]
+pub struct Verification {
+    /// The full name on the server.
+    pub name: FileName,
+    /// The local file.
+    pub path: PathBuf,
+    /// The server's entry, when there is one.
+    pub entry: Option<Entry>,
+    /// `Ok` when both have the same content; else why not: `DigestMismatch` (they differ),
+    /// `NotFound` (missing on either side), or what kept us from comparing.
+    pub outcome: Result<(), Failure>,
+}
+
+pub(super) async fn verify(
+    client: &mut Client,
+    query: &ListQuery,
+    local: &Path,
+    progress: Arc<dyn Progress>,
+    report: &mut (dyn FnMut(Verification) + Send),
+) -> Result<(), Failure> {
+    let mut there = BTreeMap::new();
+    let listed = client
+        .list(query, &mut |item| {
+            if let Item::File(entry) = item {
+                there.insert(entry.name.clone(), entry);
+            }
+        })
+        .await;
+    match listed {
+        // That nothing matches there is a finding, not a failure: it may be here.
+        Err(failure) if failure.code == ErrorCode::NotFound => {}
+        other => other?,
+    }
+    let here = {
+        let (query, local) = (query.clone(), local.to_owned());
+        blocking(move || local_files(&query, &local)).await?
+    };
+    let bytes = there.values().map(|entry| entry.size).sum();
+    progress.batch(there.len() as u64, bytes);
+    for (index, name) in (0..).zip(here.keys().filter(|name| !there.contains_key(*name))) {
+        let path = here.get(name).cloned().unwrap_or_default();
+        let message = format!("{name} is not on the server");
+        progress.end(index);
+        report(Verification {
+            name: name.clone(),
+            path,
+            entry: None,
+            outcome: Err(Failure::new(ErrorCode::NotFound, message)),
+        });
+    }
+    for (index, (name, mut entry)) in (0..).zip(there) {
+        let relative = match &query.folder {
+            Some(folder) => name.relative_to(folder).unwrap_or_else(|| name.clone()),
+            None => name.clone(),
+        };
+        let path = below(local, &relative);
+        let outcome = compare(client, &path, &mut entry, index, &progress).await;
+        progress.end(index);
+        report(Verification {
+            name,
+            path,
+            entry: Some(entry),
+            outcome,
+        });
+    }
+    Ok(())
+}
+
+async fn compare(
+    client: &mut Client,
+    path: &Path,
+    entry: &mut Entry,
+    index: u32,
+    progress: &Arc<dyn Progress>,
+) -> Result<(), Failure> {
+    let (file, name) = (path.to_owned(), entry.name.clone());
+    let opened = blocking(move || match LocalFile::open(&file) {
+        Err(failure) if failure.code == ErrorCode::NotFound => Err(Failure::new(
+            ErrorCode::NotFound,
+            format!("{name} is not here ({})", local::shown(&file)),
+        )),
+        other => other,
+    });
+    let mut opened = opened.await?;
+    let name = &entry.name;
+    let differs = || {
+        let path = local::shown(path);
+        Failure::new(
+            ErrorCode::DigestMismatch,
+            format!("{path} differs from {name}"),
+        )
+    };
+    if opened.facts.size != entry.size {
+        return Err(differs());
+    }
+    progress.begin(index, &entry.name.to_string(), Some(entry.size));
+    let hashing = progress.clone();
+    let digest: Digest =
+        blocking(move || opened.hash(|bytes| hashing.advance(index, bytes as u64))).await?;
+    let id = match entry.id {
+        Some(id) => Some(id),
+        None => match client.stat_with(&FileRef::Name(name.clone()), true).await? {
+            Item::File(now) => now.id,
+            Item::Folder(_) => None,
+        },
+    };
+    if id != Some(digest) {
+        return Err(differs());
+    }
+    entry.id = id;
+    Ok(())
+}
+
+/// The local files that the query means, under the names that they would have on the server.
+fn local_files(query: &ListQuery, local: &Path) -> Result<BTreeMap<FileName, PathBuf>, Failure> {
+    let patterns = Patterns::parse(&query.patterns)
+        .map_err(|error| Failure::new(ErrorCode::Usage, error.to_string()))?;
+    // Where nothing but spelled-out names is meant, nothing else is walked through.
+    let beginnings = match patterns.spelled_out() {
+        Some(names) => names.into_iter().map(Some).collect(),
+        None => vec![None],
+    };
+    let mut files = BTreeMap::new();
+    for beginning in beginnings {
+        let path = beginning
+            .as_ref()
+            .map_or(local.to_owned(), |name| below(local, name));
+        let mut keep = |relative: FileName| {
+            if let Ok(name) = FileName::inside(query.folder.as_ref(), &relative) {
+                files.insert(name, below(local, &relative));
+            }
+        };
+        match beginning {
+            Some(name) if path.is_file() => keep(name),
+            beginning => walk(&path, beginning.as_ref(), |relative| {
+                if patterns.is_match(&relative) {
+                    keep(relative);
+                }
+            })
+            .map_err(|error| local::io_failure(&path, &error))?,
+        }
+    }
+    Ok(files)
+}
+
+/// Tells every file below `path`, named as if `path` were the folder `beginning`. A folder that
+/// does not exist has none.
+fn walk(
+    path: &Path,
+    beginning: Option<&FileName>,
+    mut each: impl FnMut(FileName),
+) -> std::io::Result<()> {
+    let top = match Folder::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for listing in Walk::new(&top) {
+        for (file, _) in listing.files {
+            if let Ok(relative) = FileName::inside(beginning, &file) {
+                each(relative);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The local path of a name below `local`.
+fn below(local: &Path, name: &FileName) -> PathBuf {
+    name.parts()
+        .fold(local.to_owned(), |path, part| path.join(part))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        let message = "comparing failed unexpectedly";
+        Err(Failure::new(ErrorCode::Internal, message))
+    })
+}

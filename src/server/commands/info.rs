@@ -1,0 +1,37 @@
+use super::blocking;
+use crate::access::Role;
+use crate::protocol::Failure;
+use crate::protocol::message::{ServerBody, ServerInfo};
+use crate::server::{Context, SOFTWARE};
+use crate::store::{Durability, NameRules};
+
+pub(super) async fn run(context: &Context, role: Role, version: u8) -> Result<ServerBody, Failure> {
+    let store = context.store.clone();
+    let facts = blocking(move || Ok(store.facts()?)).await?;
+    Ok(ServerBody::Info(ServerInfo {
+        software: SOFTWARE.to_owned(),
+        protocol: version.into(),
+        host: context.options.host.clone(),
+        identity: None,
+        uptime: context.started.elapsed().as_secs(),
+        files: facts.files,
+        bytes: facts.bytes,
+        free: facts.free_space,
+        max_file_size: facts.max_file_size,
+        quota: facts.quota,
+        max_connections: u32::try_from(context.options.max_connections).unwrap_or(u32::MAX),
+        idle_timeout: context.options.idle_timeout.as_secs(),
+        portable_names: facts.names == NameRules::Portable,
+        durable: facts.durability == Durability::Fsync,
+        role: role.level(),
+        capabilities: Vec::new(),
+        unhashed_files: facts.unhashed_files,
+        unhashed_bytes: facts.unhashed_bytes,
+        left_out_links: facts.left_out.links,
+        left_out_special: facts.left_out.special,
+        left_out_mounts: facts.left_out.mounts,
+        left_out_names: facts.left_out.names,
+        left_out_twins: facts.left_out.twins,
+        left_out_unreadable: facts.left_out.unreadable,
+    }))
+}

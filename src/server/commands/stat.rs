@@ -1,0 +1,16 @@
+use super::blocking;
+use crate::protocol::message::ServerBody;
+use crate::protocol::{Failure, WireRef};
+use crate::store::Store;
+use crate::types::FileRef;
+
+pub(super) async fn run(
+    store: &Store,
+    file: WireRef,
+    wait_for_id: bool,
+) -> Result<ServerBody, Failure> {
+    let file = FileRef::try_from(file)?;
+    let store = store.clone();
+    let item = blocking(move || Ok(store.stat(&file, wait_for_id)?)).await?;
+    Ok(ServerBody::Item((&item).into()))
+}

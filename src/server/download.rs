@@ -1,0 +1,172 @@
+use std::io::Read;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::{debug, info};
+
+use super::conversation::{Conversation, allow, heartbeat, read_message};
+use crate::access::{Action, Role};
+use crate::net::{NetError, Patience};
+use crate::protocol::limits::MESSAGE_TIME;
+use crate::protocol::message::{ClientBody, ClientMessage, FileMessage, ServerBody};
+use crate::protocol::{ErrorCode, Failure, WireRef};
+use crate::store::{Store, StoredFile};
+use crate::transfer::{Opening, OutgoingFile, Piece, Sending, Source};
+use crate::types::{Digest, Entry, FileRef};
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
+    /// Answers `Download`: files stream one behind the other, while the client names the next
+    /// ones or says which it does not want after all.
+    pub(super) async fn download(&mut self, number: u32) -> Result<(), NetError> {
+        let mut sending = Sending::new();
+        let mut next_index = 0;
+        let mut heartbeat = heartbeat();
+        loop {
+            let idle = sending.is_idle();
+            let patience = if idle {
+                Patience::Idle(MESSAGE_TIME)
+            } else {
+                Patience::Listening
+            };
+            // A request behind this download waits its turn, and so does all that follows it.
+            let may_read = self.held.is_none();
+            tokio::select! {
+                biased;
+                message = read_message(&mut self.reader, &self.session, patience), if may_read => {
+                    let message = message?;
+                    if !self.session.belongs_to_download(&message) {
+                        self.held = Some(message);
+                        continue;
+                    }
+                    self.session.receive(&message)?;
+                    self.take_part(message, &mut sending, &mut next_index);
+                }
+                pieces = sending.next(), if !idle => {
+                    heartbeat.reset();
+                    let pieces = pieces.map_err(|failure| internal(&failure))?;
+                    if self.send_pieces(number, pieces).await? {
+                        return self.outbox.answer(number, ServerBody::DownloadEnd).await;
+                    }
+                }
+                _ = heartbeat.tick() => self.outbox.answer(number, ServerBody::Alive).await?,
+            }
+        }
+    }
+
+    fn take_part(&self, message: ClientMessage, sending: &mut Sending, next_index: &mut u32) {
+        match message.body {
+            ClientBody::DownloadPage { files } => {
+                for file in files {
+                    sending.add(self.outgoing(*next_index, file));
+                    *next_index += 1;
+                }
+            }
+            ClientBody::Skip { index } => sending.skip(index),
+            _ => {}
+        }
+    }
+
+    fn outgoing(&self, index: u32, file: WireRef) -> OutgoingFile {
+        let (store, role) = (self.context.store.clone(), self.role);
+        let open = move || match open(&store, role, file) {
+            Ok(source) => Opening::Send(Box::new(source)),
+            Err(failure) => Opening::Fail(failure),
+        };
+        OutgoingFile {
+            index,
+            open: Box::new(open),
+        }
+    }
+
+    /// Sends pieces on their way; returns whether the batch ended with them.
+    async fn send_pieces(&mut self, number: u32, pieces: Vec<Piece>) -> Result<bool, NetError> {
+        let mut complete = false;
+        for piece in pieces {
+            let (message, closes) = match piece {
+                Piece::Data(bytes) => {
+                    self.outbox.writer.data(&bytes).await?;
+                    continue;
+                }
+                Piece::Begin { index, entry, .. } => {
+                    let entry = entry.as_ref().map(Into::into);
+                    let offset = 0;
+                    (
+                        FileMessage::Begin {
+                            index,
+                            offset,
+                            entry,
+                        },
+                        false,
+                    )
+                }
+                Piece::End { digest, .. } => {
+                    let digest = digest.into();
+                    (FileMessage::End { digest }, true)
+                }
+                Piece::Abort { index, failure } => {
+                    debug!(index, %failure, "a file was not sent");
+                    let (code, detail) = failure.to_wire();
+                    (
+                        FileMessage::Abort {
+                            index,
+                            code,
+                            detail,
+                        },
+                        true,
+                    )
+                }
+                Piece::Skip { .. } => continue,
+            };
+            let body = ServerBody::File(message);
+            self.outbox.queue(number, body).await?;
+            if closes {
+                complete = self.session.close_downloaded()?;
+            }
+        }
+        self.outbox.writer.flush().await?;
+        Ok(complete)
+    }
+}
+
+fn open(store: &Store, role: Role, file: WireRef) -> Result<StoredSource, Failure> {
+    allow(role, Action::Read)?;
+    let file = FileRef::try_from(file)?;
+    Ok(StoredSource(store.open_file(&file)?))
+}
+
+fn internal(failure: &Failure) -> NetError {
+    NetError::Cut(std::io::Error::other(failure.to_string()))
+}
+
+struct StoredSource(StoredFile);
+
+impl Source for StoredSource {
+    fn entry(&self) -> Option<Entry> {
+        Some(self.0.entry.clone())
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.0.entry.size)
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        self.0.entry.id
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let read = self.0.read(buffer);
+        read.map_err(|error| {
+            let name = &self.0.entry.name;
+            Failure::new(ErrorCode::Io, format!("{name} cannot be read: {error}"))
+        })
+    }
+
+    fn finish(&mut self, digest: Digest) -> Result<(), Failure> {
+        self.0.check_unchanged()?;
+        if self.0.entry.id.is_none() {
+            self.0.digest_seen(digest);
+        }
+        let entry = &self.0.entry;
+        info!(name = %entry.name, size = entry.size, id = %digest, "downloaded");
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::conversation::{Conversation, allow, blocking, refused};
+use crate::access::Action;
+use crate::net::NetError;
+use crate::protocol::limits::{MAX_PAGE_ITEMS, MAX_PATTERNS};
+use crate::protocol::message::ServerBody;
+use crate::protocol::{ErrorCode, Failure, WireError, WireItem};
+use crate::store::{ListQuery, Page};
+use crate::types::{FileName, Item};
+
+/// How many items a page has: enough to make pages few, and with names of ordinary length well
+/// below a page's limit.
+const PAGE_ITEMS: usize = 2048;
+const _: () = assert!(PAGE_ITEMS <= MAX_PAGE_ITEMS);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
+    /// Answers `List` page by page: nothing but one page is ever in memory.
+    pub(super) async fn list(
+        &mut self,
+        number: u32,
+        folder: Option<String>,
+        patterns: Vec<String>,
+        limit: u32,
+    ) -> Result<(), NetError> {
+        let query = match self.list_query(folder, patterns) {
+            Ok(query) => query,
+            Err(failure) => return self.outbox.answer(number, refused(&failure)).await,
+        };
+        let mut left = match limit {
+            0 => usize::MAX,
+            limit => limit as usize,
+        };
+        let mut after: Option<FileName> = None;
+        loop {
+            let store = self.context.store.clone();
+            let (query, from) = (query.clone(), after.take());
+            let items = left.min(PAGE_ITEMS);
+            let work = blocking(move || Ok(store.list(&query, from.as_ref(), items)?));
+            let page = match self.outbox.alive_during(number, work).await? {
+                Ok(page) => page,
+                Err(failure) => return self.outbox.answer(number, refused(&failure)).await,
+            };
+            left -= page.items.len();
+            let last = !page.more || left == 0;
+            after = page.items.last().map(Item::name).cloned();
+            self.send_page(number, &page).await?;
+            if last || after.is_none() {
+                let end = ServerBody::Page {
+                    items: Vec::new(),
+                    last: true,
+                };
+                return self.outbox.answer(number, end).await;
+            }
+        }
+    }
+
+    async fn send_page(&mut self, number: u32, page: &Page) -> Result<(), NetError> {
+        if page.items.is_empty() {
+            return Ok(());
+        }
+        let items: Vec<WireItem> = page.items.iter().map(WireItem::from).collect();
+        let body = |items| ServerBody::Page { items, last: false };
+        self.outbox.queue_all(number, &items, body).await?;
+        self.outbox.writer.flush().await
+    }
+
+    fn list_query(
+        &self,
+        folder: Option<String>,
+        patterns: Vec<String>,
+    ) -> Result<ListQuery, Failure> {
+        allow(self.role, Action::Read)?;
+        if patterns.len() > MAX_PATTERNS {
+            return Err(Failure::new(
+                ErrorCode::Usage,
+                format!("at most {MAX_PATTERNS} patterns can be listed at once"),
+            ));
+        }
+        let folder = folder.map(|folder| FileName::parse(&folder)).transpose();
+        Ok(ListQuery {
+            folder: folder.map_err(WireError::Name)?,
+            patterns,
+        })
+    }
+}

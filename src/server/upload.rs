@@ -1,0 +1,295 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::conversation::{Conversation, allow, blocking, heartbeat};
+use crate::access::{Action, Role};
+use crate::net::{Frame, NetError, Patience};
+use crate::protocol::codec;
+use crate::protocol::limits::MESSAGE_TIME;
+use crate::protocol::message::{
+    ClientBody, ClientMessage, FileMessage, ServerBody, UploadFile, UploadResult, Verdict,
+    WireConflict,
+};
+use crate::protocol::{Failure, WireError};
+use crate::store::{NewFile, Store, StoreError, Upload};
+use crate::transfer::{Done, Incoming, Receiving, Sink};
+use crate::types::{Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp};
+
+/// What became of one file, by its place in the batch.
+type FileResult = (u32, Result<Entry, Failure>);
+
+/// An upload that is under way.
+struct Batch {
+    number: u32,
+    /// The files that are described and not closed yet, the next one first.
+    described: VecDeque<Described>,
+    receiving: Receiving<StoreSink>,
+    results: UnboundedReceiver<FileResult>,
+    /// Files that began and have no result yet.
+    outstanding: u32,
+    /// When the client last sent anything but that it is alive.
+    progressed: Instant,
+}
+
+/// A file that the client has described.
+#[derive(Clone)]
+struct Described {
+    /// The file, or why it is refused; one that is sent all the same is refused again.
+    new: Result<NewFile, Failure>,
+    /// Whether a file stood under its name when it was described.
+    replaces: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
+    /// Answers `Upload`: verdicts for each page, results for each file as they become known.
+    pub(super) async fn upload(&mut self, number: u32) -> Result<(), NetError> {
+        let (sender, results) = mpsc::unbounded_channel();
+        let mut batch = Batch {
+            number,
+            described: VecDeque::new(),
+            receiving: Receiving::new(sender),
+            results,
+            outstanding: 0,
+            progressed: Instant::now(),
+        };
+        let mut heartbeat = heartbeat();
+        while self.session.is_uploading() || batch.outstanding > 0 || batch.receiving.is_busy() {
+            let limits = self.session.body_limits();
+            let patience = match limits.data {
+                Some(_) => Patience::Stream,
+                None => Patience::Idle(MESSAGE_TIME),
+            };
+            let may_read = self.session.is_uploading() && !batch.receiving.is_full();
+            tokio::select! {
+                frame = self.reader.next(limits, patience), if may_read => match frame? {
+                    Frame::Data(bytes) => self.take_data(bytes, &mut batch)?,
+                    Frame::Message(body) => {
+                        self.take_message(codec::decode(&body)?, &mut batch).await?;
+                    }
+                },
+                turned = batch.receiving.turn(), if batch.receiving.is_busy() => {
+                    turned.map_err(|failure| std::io::Error::other(failure.to_string()))?;
+                }
+                Some(result) = batch.results.recv() => self.tell(&mut batch, result).await?,
+                _ = heartbeat.tick() => self.outbox.answer(number, ServerBody::Alive).await?,
+            }
+        }
+        self.outbox.answer(number, ServerBody::UploadEnd).await
+    }
+
+    fn take_data(&mut self, bytes: Bytes, batch: &mut Batch) -> Result<(), NetError> {
+        self.session.receive_data(bytes.len())?;
+        batch.progressed = Instant::now();
+        batch.receiving.push(Incoming::Data(bytes));
+        Ok(())
+    }
+
+    async fn take_message(
+        &mut self,
+        message: ClientMessage,
+        batch: &mut Batch,
+    ) -> Result<(), NetError> {
+        self.session.receive(&message)?;
+        if !matches!(message.body, ClientBody::Alive) {
+            batch.progressed = Instant::now();
+        }
+        match message.body {
+            ClientBody::UploadPage { files } => return self.examine(files, batch).await,
+            ClientBody::File(FileMessage::Begin { index, .. }) => {
+                if let Some(described) = batch.described.front().cloned() {
+                    batch.outstanding += 1;
+                    batch.receiving.push(self.begin(index, described));
+                }
+            }
+            ClientBody::File(FileMessage::End { digest }) => {
+                batch.described.pop_front();
+                batch.receiving.push(match Digest::try_from(digest) {
+                    Ok(digest) => Incoming::End(digest),
+                    Err(error) => Incoming::Abort(error.into()),
+                });
+            }
+            ClientBody::File(FileMessage::Abort { code, detail, .. }) => {
+                batch.described.pop_front();
+                let failure = Failure::from_wire(code, &detail);
+                batch.receiving.push(Incoming::Abort(failure));
+            }
+            ClientBody::Skip { .. } => {
+                batch.described.pop_front();
+            }
+            _ => return check_alive(batch.progressed, self.context.options.idle_timeout),
+        }
+        Ok(())
+    }
+
+    /// Says for each file of a page whether it may be sent.
+    async fn examine(&mut self, files: Vec<UploadFile>, batch: &mut Batch) -> Result<(), NetError> {
+        let (store, role) = (self.context.store.clone(), self.role);
+        let work = blocking(move || {
+            let examined = files.into_iter().map(|file| describe(&store, role, file));
+            Ok(examined.collect::<Vec<_>>())
+        });
+        let examined = self.outbox.alive_during(batch.number, work).await?;
+        let examined = examined.map_err(|failure| std::io::Error::other(failure.to_string()))?;
+        let (described, verdicts): (Vec<_>, Vec<_>) = examined.into_iter().unzip();
+        batch.described.extend(described);
+        let body = |verdicts| ServerBody::UploadReady { verdicts };
+        self.outbox.queue_all(batch.number, &verdicts, body).await?;
+        self.outbox.writer.flush().await
+    }
+
+    fn begin(&self, index: u32, described: Described) -> Incoming<StoreSink> {
+        let (store, role) = (self.context.store.clone(), self.role);
+        let open = move || {
+            let mut new = described.new?;
+            if new.on_conflict == OnConflict::Overwrite {
+                let allowed = allow(role, Action::Overwrite);
+                if described.replaces {
+                    allowed?;
+                } else if allowed.is_err() {
+                    // The name was free; should it be taken by now, it stays as it is.
+                    new.on_conflict = OnConflict::Error;
+                }
+            }
+            Ok(StoreSink(store.stage(new)?))
+        };
+        Incoming::Begin {
+            index,
+            expected: None,
+            open: Box::new(open),
+        }
+    }
+
+    /// Tells the client a result, and all others that are there by now.
+    async fn tell(&mut self, batch: &mut Batch, first: FileResult) -> Result<(), NetError> {
+        let mut results = vec![wire_result(first)];
+        while results.len() < RESULTS {
+            match batch.results.try_recv() {
+                Ok(result) => results.push(wire_result(result)),
+                Err(_) => break,
+            }
+        }
+        batch.outstanding = batch.outstanding.saturating_sub(results.len() as u32);
+        let body = |results| ServerBody::UploadResults { results };
+        self.outbox.queue_all(batch.number, &results, body).await?;
+        self.outbox.writer.flush().await
+    }
+}
+
+/// The most results in one message.
+const RESULTS: usize = 1024;
+
+fn describe(store: &Store, role: Role, file: UploadFile) -> (Described, Verdict) {
+    match examine(store, role, file) {
+        Ok((new, existing)) => {
+            let described = Described {
+                replaces: existing.is_some(),
+                new: Ok(new),
+            };
+            let verdict = existing.map_or(Verdict::Start, |entry| Verdict::Exists((&entry).into()));
+            (described, verdict)
+        }
+        Err(failure) => {
+            let (code, detail) = failure.to_wire();
+            let described = Described {
+                new: Err(failure),
+                replaces: false,
+            };
+            (described, Verdict::Refused { code, detail })
+        }
+    }
+}
+
+/// The file to be stored, and the one that has its name, unless another name would be found.
+fn examine(
+    store: &Store,
+    role: Role,
+    file: UploadFile,
+) -> Result<(NewFile, Option<Entry>), Failure> {
+    allow(role, Action::Add)?;
+    let new = new_file(file)?;
+    let mut existing = store.examine(&new)?;
+    if new.on_conflict == OnConflict::Rename {
+        existing = None;
+    }
+    if let Some(entry) = existing.as_mut().filter(|entry| entry.id.is_none())
+        && new.size == Some(entry.size)
+        && let Item::File(hashed) = store.stat(&FileRef::Name(new.name.clone()), true)?
+    {
+        // It may be the same content, which need not come again: worth hashing what is here.
+        *entry = hashed;
+    }
+    Ok((new, existing))
+}
+
+fn new_file(file: UploadFile) -> Result<NewFile, Failure> {
+    let modified = match file.modified {
+        Some((seconds, nanoseconds)) => Some(
+            Timestamp::new(seconds, nanoseconds).ok_or(WireError::Field("a time out of range"))?,
+        ),
+        None => None,
+    };
+    Ok(NewFile {
+        name: FileName::parse(&file.name).map_err(WireError::Name)?,
+        size: file.size,
+        modified,
+        executable: file.executable,
+        on_conflict: match file.on_conflict {
+            WireConflict::Refuse => OnConflict::Error,
+            WireConflict::Replace => OnConflict::Overwrite,
+            WireConflict::Rename => OnConflict::Rename,
+        },
+        precondition: Precondition {
+            if_match: file.if_match.map(Digest::try_from).transpose()?,
+        },
+    })
+}
+
+fn wire_result((index, result): FileResult) -> UploadResult {
+    match result {
+        Ok(entry) => {
+            info!(name = %entry.name, size = entry.size, "stored");
+            let entry = (&entry).into();
+            UploadResult::Stored { index, entry }
+        }
+        Err(failure) => {
+            debug!(index, %failure, "a file was not stored");
+            let (code, detail) = failure.to_wire();
+            UploadResult::Failed {
+                index,
+                code,
+                detail,
+            }
+        }
+    }
+}
+
+/// A client may say for a while that it has nothing to send, but not for ever.
+fn check_alive(progressed: Instant, idle_timeout: Duration) -> Result<(), NetError> {
+    if progressed.elapsed() > idle_timeout {
+        return Err(NetError::Timeout(
+            "nothing but signs of life came for too long",
+        ));
+    }
+    Ok(())
+}
+
+struct StoreSink(Upload);
+
+impl Sink for StoreSink {
+    type Receipt = Entry;
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(self.0.write(bytes)?)
+    }
+
+    fn finish(self, digest: Digest, done: Done<Entry>) {
+        let done = |result: Result<Entry, StoreError>| done(result.map_err(Failure::from));
+        self.0.publish(digest, Box::new(done));
+    }
+}

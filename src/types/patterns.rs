@@ -1,0 +1,114 @@
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::FileName;
+
+/// Globs over names: `*` and `?` stay within a part, `**` crosses slashes, `[]` are classes.
+///
+/// A pattern means a name when it matches it or one of its folders, or is spelled like one of
+/// them. No pattern at all means every name.
+#[derive(Debug, Clone)]
+pub struct Patterns {
+    texts: Vec<String>,
+    globs: GlobSet,
+}
+
+/// A pattern that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the pattern {pattern:?} cannot be understood: {reason}")]
+pub struct PatternError {
+    /// The pattern.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Patterns {
+    /// Reads the patterns.
+    pub fn parse<T: AsRef<str>>(patterns: &[T]) -> Result<Self, PatternError> {
+        let mut globs = GlobSetBuilder::new();
+        let mut texts = Vec::new();
+        for pattern in patterns {
+            let pattern = pattern.as_ref();
+            // Completion leaves a slash behind folders.
+            let text = pattern.strip_suffix('/').unwrap_or(pattern);
+            let glob = GlobBuilder::new(text).literal_separator(true).build();
+            globs.add(glob.map_err(|error| bad(pattern, &error))?);
+            texts.push(text.to_owned());
+        }
+        let globs = globs.build().map_err(|error| {
+            let pattern = error.glob().unwrap_or_default().to_owned();
+            bad(&pattern, &error)
+        })?;
+        Ok(Patterns { texts, globs })
+    }
+
+    /// Whether the name or one of its folders is meant by one of the patterns.
+    pub fn is_match(&self, name: &FileName) -> bool {
+        let mut ancestors = name.ancestors();
+        self.texts.is_empty()
+            || self.is_match_text(name.as_str())
+            || ancestors.any(|folder| self.is_match_text(folder.as_str()))
+    }
+
+    /// The names that the patterns spell out, when there are patterns and none has a wildcard:
+    /// then nothing but these and what is in them can be meant.
+    pub fn spelled_out(&self) -> Option<Vec<FileName>> {
+        let wild = |text: &String| text.contains(['*', '?', '[', '{', '\\']);
+        if self.texts.is_empty() || self.texts.iter().any(wild) {
+            return None;
+        }
+        self.texts
+            .iter()
+            .map(|text| FileName::parse(text).ok())
+            .collect()
+    }
+
+    fn is_match_text(&self, text: &str) -> bool {
+        self.texts.iter().any(|spelled| spelled == text) || self.globs.is_match(text)
+    }
+}
+
+fn bad(pattern: &str, error: &globset::Error) -> PatternError {
+    PatternError {
+        pattern: pattern.to_owned(),
+        reason: error.kind().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(patterns: &[&str], name: &str) -> bool {
+        let patterns = Patterns::parse(patterns).unwrap();
+        patterns.is_match(&FileName::parse(name).unwrap())
+    }
+
+    #[test]
+    fn stars_stay_within_a_part() {
+        assert!(matches(&["*.txt"], "a.txt"));
+        assert!(!matches(&["*.txt"], "docs/a.txt"));
+        assert!(matches(&["**/*.txt"], "docs/deep/a.txt"));
+        assert!(matches(&["docs"], "docs/deep/a.txt"));
+        assert!(matches(&["d*"], "docs/a.txt"));
+        assert!(matches(&["docs/"], "docs/a.txt"));
+        assert!(matches(&["[a].txt"], "[a].txt"), "spelled like it");
+        assert!(matches(&["[ab].txt"], "b.txt"));
+        assert!(!matches(&["b"], "a"));
+        assert!(matches(&[], "anything"));
+    }
+
+    #[test]
+    fn knows_when_names_are_spelled_out() {
+        let spelled = |patterns: &[&str]| Patterns::parse(patterns).unwrap().spelled_out();
+        assert_eq!(spelled(&["a", "b/c"]).unwrap().len(), 2);
+        assert!(spelled(&["a*"]).is_none());
+        assert!(spelled(&[]).is_none());
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let error = Patterns::parse(&["a[".to_owned()]).unwrap_err();
+        assert_eq!(error.pattern, "a[");
+    }
+}

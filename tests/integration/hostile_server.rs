@@ -1,0 +1,238 @@
+//! What a client does with a server that lies: nothing but what was asked for is ever written.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fileshare::client::{
+    Client, ClientError, ClientOptions, Download, FileReport, ListQuery, ServerAddress, Target,
+};
+use fileshare::digest::Hasher;
+use fileshare::net::{Connection, Frame, Patience};
+use fileshare::protocol::codec;
+use fileshare::protocol::frame::BodyLimits;
+use fileshare::protocol::limits::MAX_PAGE_BODY;
+use fileshare::protocol::message::{
+    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage,
+};
+use fileshare::protocol::{ErrorCode, WireEntry, WireItem};
+use fileshare::transfer::Silent;
+use fileshare::types::{FileName, FileRef, OnConflict};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What the evil server says to a request.
+#[derive(Clone)]
+enum Say {
+    Message(Box<ServerBody>),
+    Data(Vec<u8>),
+}
+
+/// A server that greets properly and then answers every request with `script`.
+async fn evil_server(script: Vec<Say>) -> ServerAddress {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream, script.clone()));
+        }
+    });
+    address.parse().unwrap()
+}
+
+async fn converse(mut stream: TcpStream, script: Vec<Say>) {
+    let mut preface = [0; 8];
+    stream.read_exact(&mut preface).await.unwrap();
+    stream.write_all(b"FSHR\x01\x01\0\0").await.unwrap();
+    let Connection {
+        mut reader,
+        mut writer,
+    } = Connection::new(stream, None);
+    let patience = Patience::Idle(std::time::Duration::from_secs(10));
+    while let Ok(Frame::Message(body)) = reader.next(BodyLimits::WIDEST, patience).await {
+        let request: ClientMessage = codec::decode(&body).unwrap();
+        let welcome = vec![say(ServerBody::Welcome {
+            software: "evil\u{1b}[2J".into(),
+            role: 4,
+        })];
+        let answers = match request.body {
+            ClientBody::Hello { .. } => &welcome,
+            // The page that follows is what is answered.
+            ClientBody::Download { .. } => continue,
+            _ => &script,
+        };
+        for answer in answers {
+            let sent = match answer {
+                Say::Message(body) => {
+                    let body = *body.clone();
+                    let message = ServerMessage {
+                        number: request.number,
+                        body,
+                    };
+                    writer.message(&message, MAX_PAGE_BODY).await
+                }
+                Say::Data(bytes) => writer.data(bytes).await,
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+        let _ = writer.flush().await;
+    }
+}
+
+fn say(body: ServerBody) -> Say {
+    Say::Message(Box::new(body))
+}
+
+fn entry(name: &str, content: &[u8]) -> WireEntry {
+    WireEntry {
+        name: name.into(),
+        id: Some(Hasher::digest_of(content).into()),
+        size: content.len() as u64,
+        modified_seconds: 0,
+        modified_nanoseconds: 0,
+        executable: true,
+    }
+}
+
+fn begin(index: u32, entry: Option<WireEntry>) -> Say {
+    say(ServerBody::File(FileMessage::Begin {
+        index,
+        offset: 0,
+        entry,
+    }))
+}
+
+fn end(content: &[u8]) -> Say {
+    say(ServerBody::File(FileMessage::End {
+        digest: Hasher::digest_of(content).into(),
+    }))
+}
+
+/// Asks for `a` into a fresh folder and returns the failure; checks that nothing was written.
+async fn get_a(script: Vec<Say>) -> ClientError {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("inbox");
+    std::fs::create_dir(&folder).unwrap();
+    let options = ClientOptions {
+        retries: 0,
+        ..ClientOptions::default()
+    };
+    let mut client = Client::new(evil_server(script).await, options);
+    let download = Download {
+        file: FileRef::Name(FileName::parse("a").unwrap()),
+        target: Target::Folder(folder.clone()),
+        on_conflict: OnConflict::Overwrite,
+    };
+    let mut outcome = None;
+    let mut report = |file: FileReport| outcome = Some(file.outcome);
+    client
+        .get(vec![download], false, Arc::new(Silent), &mut report)
+        .await
+        .unwrap();
+    assert_eq!(names(outer.path()), ["inbox"]);
+    assert_eq!(names(&folder), [] as [&str; 0]);
+    outcome.expect("a report").expect_err("a failure")
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+#[tokio::test]
+async fn another_name_than_the_one_asked_for_is_never_written() {
+    for name in [
+        "../b",
+        "b",
+        "/etc/x",
+        ".ssh/authorized_keys",
+        "a/../../b",
+        ".fileshare/index.sqlite",
+        "a\u{1b}]52;c;eA==\u{7}",
+        "",
+    ] {
+        let script = vec![
+            begin(0, Some(entry(name, b"evil"))),
+            Say::Data(b"evil".to_vec()),
+            end(b"evil"),
+            say(ServerBody::DownloadEnd),
+        ];
+        let failure = get_a(script).await;
+        assert_eq!(failure.code, ErrorCode::Protocol, "{name:?} {failure}");
+        assert!(!failure.message.contains('\u{1b}'), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn other_bytes_than_promised_are_never_published() {
+    let good = entry("a", b"good");
+    for content in [&b"evil"[..], b"goo", b"good and more", b""] {
+        // Once the sender's digest fits the bytes and once the promised id.
+        for digest_of in [content, b"good"] {
+            let mut script = vec![begin(0, Some(good.clone()))];
+            if !content.is_empty() {
+                script.push(Say::Data(content.to_vec()));
+            }
+            script.push(end(digest_of));
+            script.push(say(ServerBody::DownloadEnd));
+            let failure = get_a(script).await;
+            assert_eq!(failure.code, ErrorCode::DigestMismatch, "{failure}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_breaks_the_rules_ends_the_connection() {
+    let good = || begin(0, Some(entry("a", b"good")));
+    for script in [
+        vec![begin(1, Some(entry("a", b"good")))],
+        vec![begin(0, None)],
+        vec![good(), good()],
+        vec![end(b"good")],
+        vec![Say::Data(b"good".to_vec())],
+        vec![say(ServerBody::DownloadEnd)],
+        vec![say(ServerBody::Pong)],
+        vec![good(), Say::Data(vec![0; 100]), Say::Data(vec![0; 100])],
+        vec![good(), say(ServerBody::DownloadEnd)],
+    ] {
+        let failure = get_a(script).await;
+        assert_eq!(failure.code, ErrorCode::Protocol, "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_says_went_wrong_is_escaped() {
+    let abort = FileMessage::Abort {
+        index: 0,
+        code: 30,
+        detail: "\u{1b}[2Jgone\r\n\u{202e}".into(),
+    };
+    let failure = get_a(vec![
+        say(ServerBody::File(abort)),
+        say(ServerBody::DownloadEnd),
+    ])
+    .await;
+    assert_eq!(failure.code, ErrorCode::NotFound);
+    assert_eq!(failure.message, "\\u{1b}[2Jgone\\u{d}\\u{a}\\u{202e}");
+}
+
+#[tokio::test]
+async fn a_listing_with_names_that_cannot_be_is_refused() {
+    let page = ServerBody::Page {
+        items: vec![WireItem::File(entry("../../b", b""))],
+        last: true,
+    };
+    let options = ClientOptions {
+        retries: 0,
+        ..ClientOptions::default()
+    };
+    let mut client = Client::new(evil_server(vec![say(page)]).await, options);
+    let mut items = 0;
+    let listed = client
+        .list(&ListQuery::default(), &mut |_| items += 1)
+        .await;
+    assert_eq!(listed.unwrap_err().code, ErrorCode::Protocol);
+    assert_eq!(items, 0);
+}

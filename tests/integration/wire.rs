@@ -1,0 +1,168 @@
+//! A client that says exactly what a test wants it to say, over a small pipe in memory.
+
+use std::time::Duration;
+
+use fileshare::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience};
+use fileshare::protocol::codec;
+use fileshare::protocol::frame::BodyLimits;
+use fileshare::protocol::limits::MAX_PAGE_BODY;
+use fileshare::protocol::message::{
+    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadFile, WireConflict,
+};
+use fileshare::server::Server;
+use fileshare::types::Digest;
+use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::task::JoinHandle;
+
+/// Small enough to cut every frame into pieces.
+const PIPE: usize = 61;
+
+/// A conversation with a server, message by message.
+pub struct RawClient {
+    pub inbox: RawInbox,
+    pub outbox: RawOutbox,
+    pub server: JoinHandle<Result<(), NetError>>,
+}
+
+/// What comes from the server. Must be read while much is sent, as every client must.
+pub struct RawInbox(FrameReader<ReadHalf<DuplexStream>>);
+
+/// What goes to the server.
+pub struct RawOutbox(FrameWriter<WriteHalf<DuplexStream>>);
+
+impl RawClient {
+    /// Connects and says hello.
+    pub async fn greeted(server: &Server) -> Self {
+        let (client, welcome) = Self::greet_with(server, 0).await;
+        assert!(matches!(welcome.body, ServerBody::Welcome { .. }));
+        client
+    }
+
+    /// Connects and says hello under a number of choice; returns what is answered.
+    pub async fn greet_with(server: &Server, number: u32) -> (Self, ServerMessage) {
+        let (mut near, far) = tokio::io::duplex(PIPE);
+        let server = server.clone();
+        let server = tokio::spawn(async move { server.converse(far).await });
+        near.write_all(b"FSHR\x01\x01\0\0").await.unwrap();
+        let mut answer = [0; 8];
+        tokio::io::AsyncReadExt::read_exact(&mut near, &mut answer)
+            .await
+            .unwrap();
+        assert_eq!(&answer, b"FSHR\x01\x01\0\0");
+        let Connection { reader, writer } = Connection::new(near, None);
+        let mut client = RawClient {
+            inbox: RawInbox(reader),
+            outbox: RawOutbox(writer),
+            server,
+        };
+        let software = "test".to_owned();
+        client.send(number, ClientBody::Hello { software }).await;
+        let welcome = client.receive().await.unwrap();
+        (client, welcome)
+    }
+
+    pub async fn send(&mut self, number: u32, body: ClientBody) {
+        self.outbox.send(number, body).await;
+    }
+
+    pub async fn send_data(&mut self, bytes: &[u8]) {
+        self.outbox.send_data(bytes).await;
+    }
+
+    pub async fn receive_frame(&mut self) -> Result<Frame, NetError> {
+        self.inbox.receive_frame().await
+    }
+
+    pub async fn receive(&mut self) -> Result<ServerMessage, NetError> {
+        self.inbox.receive().await
+    }
+
+    /// Makes a request and takes its one answer.
+    pub async fn ask(&mut self, number: u32, body: ClientBody) -> ServerBody {
+        self.send(number, body).await;
+        let answer = self.receive().await.unwrap();
+        assert_eq!(answer.number, number);
+        answer.body
+    }
+
+    /// Expects the server to say what was wrong, and to end the conversation.
+    pub async fn expect_violation(mut self) -> String {
+        let answer = self.receive().await.unwrap();
+        let ServerBody::Refused { code, detail } = answer.body else {
+            panic!("{answer:?}");
+        };
+        assert_eq!((answer.number, code), (0, 80), "{detail}");
+        assert!(matches!(self.receive().await, Err(NetError::Closed)));
+        drop((self.inbox, self.outbox));
+        assert!(self.server.await.unwrap().is_err());
+        detail
+    }
+}
+
+impl RawOutbox {
+    /// Sends a message; what becomes of it shows in what comes back.
+    pub async fn send(&mut self, number: u32, body: ClientBody) {
+        let message = ClientMessage { number, body };
+        let written = self.0.message(&message, MAX_PAGE_BODY).await;
+        if written.is_ok() {
+            let _ = self.0.flush().await;
+        }
+    }
+
+    /// Sends file content.
+    pub async fn send_data(&mut self, bytes: &[u8]) {
+        if self.0.data(bytes).await.is_ok() {
+            let _ = self.0.flush().await;
+        }
+    }
+}
+
+impl RawInbox {
+    /// The next frame, signs of life passed over.
+    pub async fn receive_frame(&mut self) -> Result<Frame, NetError> {
+        self.0
+            .next(BodyLimits::WIDEST, Patience::Idle(Duration::from_secs(20)))
+            .await
+    }
+
+    /// The next message, signs of life passed over.
+    pub async fn receive(&mut self) -> Result<ServerMessage, NetError> {
+        loop {
+            match self.receive_frame().await? {
+                Frame::Message(body) => {
+                    let message: ServerMessage = codec::decode(&body)?;
+                    if message.body != ServerBody::Alive {
+                        return Ok(message);
+                    }
+                }
+                Frame::Data(_) => panic!("file content where a message was expected"),
+            }
+        }
+    }
+}
+
+/// A file to upload, described.
+pub fn upload_file(name: &str, size: Option<u64>) -> UploadFile {
+    UploadFile {
+        name: name.to_owned(),
+        size,
+        modified: Some((1_700_000_000, 5)),
+        executable: false,
+        on_conflict: WireConflict::Refuse,
+        if_match: None,
+    }
+}
+
+pub fn begin(index: u32) -> ClientBody {
+    ClientBody::File(FileMessage::Begin {
+        index,
+        offset: 0,
+        entry: None,
+    })
+}
+
+pub fn end(digest: Digest) -> ClientBody {
+    ClientBody::File(FileMessage::End {
+        digest: digest.into(),
+    })
+}
