@@ -3,5 +3,9 @@
 #![deny(unsafe_code)]
 
 pub mod access;
+pub mod client;
 pub mod protocol;
+pub mod server;
+pub mod store;
+pub mod transfer;
 pub mod types;
