@@ -1,0 +1,3 @@
+//! Whole programs, run as a user runs them.
+
+mod usage;
