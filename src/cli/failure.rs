@@ -3,7 +3,7 @@ use std::io;
 
 use crate::client::ClientError;
 use crate::protocol::ErrorCode;
-use crate::types::NameError;
+use crate::types::{NameError, Printable};
 
 /// Why a command of the terminal failed: what happened and to which file, in a sentence without a
 /// full stop and fit for a terminal, and the code that exit code and advice follow from.
@@ -44,7 +44,7 @@ impl Failure {
 
     /// A text that is not a name; `text` is escaped here.
     pub fn name(text: &str, error: NameError) -> Self {
-        let shown = crate::types::Printable(text);
+        let shown = Printable(text);
         Self::new(
             ErrorCode::InvalidName,
             format!("invalid name '{shown}': {error}"),

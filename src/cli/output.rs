@@ -150,6 +150,10 @@ impl Output {
 
     /// A failure as a message only. `file` is named unless the failure names it already.
     pub fn complain(&self, failure: &Failure, file: Option<&dyn fmt::Display>) {
+        if matches!(self.broken(), Some(Ok(()))) {
+            // Whoever closed the pipe had all they wanted: what fails because of it is no news.
+            return;
+        }
         let paint = if self.look.color {
             Style::new().fg_color(Some(AnsiColor::Red.into())).bold()
         } else {
@@ -387,11 +391,16 @@ pub(crate) mod tests {
 
     #[test]
     fn a_reader_that_has_gone_is_no_failure() {
-        let output = Output::new(Look::default(), Box::new(Closed), Box::new(io::sink()));
+        let captured = Captured::default();
+        let messages = Sink(Arc::clone(&captured.messages));
+        let output = Output::new(Look::default(), Box::new(Closed), Box::new(messages));
         assert!(output.broken().is_none());
         output.line("x");
         output.flush();
         assert_eq!(output.broken(), Some(Ok(())));
         assert!(output.content().write_all(b"x").is_err());
+        let failure = Failure::new(ErrorCode::Io, "broken pipe");
+        output.complain(&failure, None);
+        assert_eq!(captured.messages(), "");
     }
 }

@@ -1,3 +1,33 @@
 //! Whole programs, run as a user runs them.
 
+#[cfg(unix)]
+mod prompt;
+mod script;
 mod usage;
+
+use std::process::{Command, Output};
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_fileshare-client");
+const SERVER: &str = env!("CARGO_BIN_EXE_fileshare-server");
+
+/// An address where nobody listens: the discard service is long gone.
+const NOBODY: &str = "127.0.0.1:9";
+
+/// A program without what the tester's own environment says.
+fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FILESHARE_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}

@@ -3,30 +3,15 @@
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
-const CLIENT: &str = env!("CARGO_BIN_EXE_fileshare-client");
-const SERVER: &str = env!("CARGO_BIN_EXE_fileshare-server");
+use crate::{CLIENT, SERVER, clean, stderr, stdout};
 
 fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("FILESHARE_") || name == "RUST_LOG" {
-            command.env_remove(name);
-        }
-    }
-    command
+    clean(program)
         .args(arguments)
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .output()
         .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[test]

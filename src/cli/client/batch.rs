@@ -8,7 +8,7 @@ use crate::cli::json::{Body, ErrorBody, FileLine, SummaryLine};
 use crate::cli::output::Output;
 use crate::cli::units;
 use crate::client::{Done, FileReport, Status};
-use crate::types::FileRef;
+use crate::types::{FileRef, Printable};
 
 /// Tells what becomes of each file of a batch, and of the batch in the end.
 pub struct BatchReport {
@@ -66,7 +66,7 @@ impl BatchReport {
                 ..FileLine::default()
             }));
         }
-        let name = crate::types::Printable(name);
+        let name = Printable(name);
         self.output.complain(failure, Some(&name));
     }
 
@@ -145,7 +145,7 @@ impl BatchReport {
 
     /// `a.txt`, or `from -> to` when the two sides call it differently.
     fn way(&self, name: &str, path: Option<&Path>) -> String {
-        let remote = crate::types::Printable(name).to_string();
+        let remote = Printable(name).to_string();
         match path.map(shown) {
             Some(local) if local != remote && self.action == "get" => {
                 format!("{remote} -> {local}")

@@ -28,6 +28,7 @@ use crate::cli::output::{Look, Output, may_color};
 use crate::cli::signals::Signals;
 use crate::cli::usage::explain;
 use crate::client::Client;
+use crate::types::Printable;
 
 /// How long to wait at the end for what runs on threads of its own: a thread that reads standard
 /// input may never end.
@@ -141,5 +142,5 @@ fn shown(path: &(impl AsRef<OsStr> + ?Sized)) -> String {
         .strip_prefix("./")
         .filter(|rest| !rest.is_empty())
         .unwrap_or(&text);
-    crate::types::Printable(text).to_string()
+    Printable(text).to_string()
 }

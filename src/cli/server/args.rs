@@ -11,6 +11,7 @@ use crate::access::Role;
 use crate::cli::failure::Failure;
 use crate::cli::logging::Format;
 use crate::cli::units;
+use crate::client::DEFAULT_PORT;
 use crate::protocol::ErrorCode;
 use crate::store::{Durability, NameRules};
 
@@ -138,7 +139,7 @@ impl Arguments {
     /// The port to listen on; 0 lets the system choose.
     pub fn port(&self) -> Result<u16, Failure> {
         let Some(text) = &self.port else {
-            return Ok(crate::client::DEFAULT_PORT);
+            return Ok(DEFAULT_PORT);
         };
         let privileged = self.switches.allow_privileged_port.unwrap_or(false);
         let digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());

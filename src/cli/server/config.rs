@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::args::{Arguments, Switches, parse_address, parse_connections};
 use crate::cli::failure::Failure;
 use crate::cli::units;
+use crate::types::Printable;
 
 impl Arguments {
     /// Fills in from the config file, if one is named, whatever was not given otherwise.
@@ -18,7 +19,7 @@ impl Arguments {
         };
         let text = std::fs::read_to_string(path).map_err(|error| {
             let path = path.display().to_string();
-            let path = crate::types::Printable(&path);
+            let path = Printable(&path);
             Failure::io(format_args!("--config {path}"), &error)
                 .advise("name a TOML file that this user may read")
         })?;
@@ -30,7 +31,7 @@ impl Arguments {
     fn filled_from(self, text: &str, path: &Path) -> Result<Self, Failure> {
         let wrong = |what: String| {
             let path = path.display().to_string();
-            let path = crate::types::Printable(&path);
+            let path = Printable(&path);
             Failure::usage(format!("config file {path}: {what}"))
                 .advise("correct that line; the names are those of --help")
         };

@@ -29,6 +29,7 @@ use crate::access::Role;
 use crate::protocol::ErrorCode;
 use crate::server::{Server, ServerOptions};
 use crate::store::{Durability, NameRules, OpenError, Store, StoreOptions};
+use crate::types::Printable;
 
 const DEFAULT_ROOT: &str = "./shared";
 const DEFAULT_CONNECTIONS: usize = 16_384;
@@ -163,7 +164,7 @@ async fn open(options: StoreOptions) -> Result<Store, Failure> {
 /// The store says itself what is wrong with the folder, and whether another server has it.
 fn refused(root: PathBuf, error: &OpenError) -> Failure {
     let root = root.to_string_lossy();
-    let root = crate::types::Printable(&root);
+    let root = Printable(&root);
     Failure::new(ErrorCode::Io, format!("cannot serve {root}: {error}")).advise(
         "check that the folder may be written to and that no other fileshare-server serves it, or choose another ROOT (a read-only one needs --state-dir)",
     )

@@ -11,9 +11,9 @@ use crate::cli::client::shown;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::progress::Bars;
-use crate::client::{Client, ClientError, Download, FileReport, Target};
+use crate::client::{Client, Download, FileReport, Target};
 use crate::protocol::ErrorCode;
-use crate::types::{FileRef, Item, OnConflict};
+use crate::types::{FileName, FileRef, Item, OnConflict};
 
 /// `get NAME… [-o PATH]`
 pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
@@ -54,9 +54,17 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
             },
         )
         .await?;
-    for mut file in doubtful {
-        explain(&mut session.client, &mut file).await;
-        report.file(file);
+    for file in doubtful {
+        match folder_instead(&mut session.client, &file).await {
+            Some(folder) => {
+                let failure = Failure::usage(format!(
+                    "{folder} is a folder, and this version gets files only"
+                ));
+                let failure = failure.advise("name the files in it, as 'list' shows them");
+                report.failed(folder.as_str(), &failure);
+            }
+            None => report.file(file),
+        }
     }
     Ok(report.finish())
 }
@@ -154,15 +162,11 @@ fn is_doubtful(file: &FileReport) -> bool {
         && matches!(&file.outcome, Err(error) if doubtful.contains(&error.code))
 }
 
-/// Tells a folder from a file that is missing. Whoever cannot tell lets the first error stand.
-async fn explain(client: &mut Client, file: &mut FileReport) {
-    if let Ok(Item::Folder(name)) = client.stat(&file.name).await {
-        file.outcome = Err(ClientError::new(
-            ErrorCode::Usage,
-            format!(
-                "{name} is a folder, and this version gets files only: list it and name its files"
-            ),
-        ));
+/// The folder that was taken for a file. Whoever cannot tell lets the first error stand.
+async fn folder_instead(client: &mut Client, file: &FileReport) -> Option<FileName> {
+    match client.stat(&file.name).await {
+        Ok(Item::Folder(name)) => Some(name),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@ use crate::cli::client::command::RenameArgs;
 use crate::cli::client::session::Session;
 use crate::cli::exit::Verdict;
 use crate::cli::json::{Body, FileLine, FolderLine};
-use crate::types::{Item, Precondition};
+use crate::types::{FileRef, Item, Precondition};
 
 /// `rename OLD NEW`
 pub async fn run(session: &mut Session, args: &RenameArgs) -> Outcome {
@@ -22,8 +22,8 @@ pub async fn run(session: &mut Session, args: &RenameArgs) -> Outcome {
         false => ("done", ""),
     };
     let typed = match &from {
-        crate::types::FileRef::Name(name) => name.as_str().to_owned(),
-        crate::types::FileRef::Id(prefix) => format!("id:{prefix}"),
+        FileRef::Name(name) => name.as_str().to_owned(),
+        FileRef::Id(prefix) => format!("id:{prefix}"),
     };
     session.output.object(match &item {
         Item::File(entry) => Body::File(FileLine {

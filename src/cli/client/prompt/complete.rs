@@ -7,7 +7,7 @@ use clap::{Arg, CommandFactory};
 
 use super::word::Word;
 use crate::cli::client::command::{Line, canonical};
-use crate::types::Item;
+use crate::types::{FileName, Item};
 
 /// What can stand at the cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub fn patterns(leaf: &str) -> Vec<String> {
 /// The names in the folder `below` that the items show, as `folder` was typed.
 pub fn remote(
     items: &[Item],
-    below: Option<&crate::types::FileName>,
+    below: Option<&FileName>,
     typed: &str,
     only_folders: bool,
 ) -> Vec<Candidate> {
@@ -202,7 +202,7 @@ fn value_of(option: &Arg) -> Wanted {
 mod tests {
     use super::super::word::split;
     use super::*;
-    use crate::types::{Entry, FileName, Timestamp};
+    use crate::types::{Entry, Timestamp};
 
     fn wanted_at(line: &str) -> Wanted {
         let (before, word) = split(line);

@@ -7,6 +7,7 @@ use rustyline::Editor;
 use rustyline::history::FileHistory;
 
 use super::helper::Helper;
+use crate::cli::client::shown;
 use crate::cli::output::Output;
 
 /// The lines typed in this and earlier runs, in `$XDG_STATE_HOME/fileshare/history`, for nobody
@@ -21,7 +22,7 @@ impl History {
         let path = place().and_then(|path| match prepare(&path) {
             Ok(()) => Some(path),
             Err(error) => {
-                let shown = super::super::shown(&path);
+                let shown = shown(&path);
                 output.note(format_args!("Nothing is remembered in {shown}: {error}"));
                 None
             }

@@ -141,7 +141,7 @@ fn prompt(session: &Session, color: Color) -> (String, String) {
         true => Style::new().fg_color(Some(AnsiColor::Cyan.into())).bold(),
         false => Style::new(),
     };
-    let colored = format!("{style}fileshare:{}>{style:#} ", session.folder);
+    let colored = format!("{style}{plain}{style:#}");
     (plain, colored)
 }
 
