@@ -2,7 +2,7 @@
 //!
 //! The only room that knows clap, the line editor, progress bars and exit codes, and the only one
 //! that prints. Typed arguments come first and their meaning second: nothing below sees a type of
-//! clap. Commands hand their results to [`Output`](output::Output) and return what they came to;
+//! clap. Commands hand their results to `Output` and return what they came to;
 //! one file decides the exit code.
 
 mod advice;

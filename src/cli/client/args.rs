@@ -19,12 +19,13 @@ const EVERY: &str = "Options of every command";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = EVERY)]
 pub struct Connection {
-    /// The server: HOST, HOST:PORT, [IPV6]:PORT or fileshare://HOST:PORT [default: 127.0.0.1:2222]
+    /// Where the server is.
     #[arg(
         long,
         global = true,
         env = "FILESHARE_SERVER",
-        value_name = "HOST[:PORT]"
+        value_name = "HOST[:PORT]",
+        help = "The server: HOST, HOST:PORT, [IPV6]:PORT or fileshare://HOST:PORT [default: 127.0.0.1:2222]"
     )]
     pub server: Option<String>,
     /// The server's port, when --server names none [default: 2222]

@@ -51,3 +51,65 @@ pub async fn supervise(
         (ended, _) => ended,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{self, Write};
+    use std::sync::Arc;
+
+    use crate::cli::exit;
+    use crate::cli::output::Look;
+    use crate::protocol::ErrorCode;
+
+    struct Refuses(io::ErrorKind);
+
+    impl Write for Refuses {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Runs work that prints a line, and then never ends if `endless`.
+    async fn print(refusal: io::ErrorKind, endless: bool) -> Ended {
+        let look = Look {
+            terminal: true,
+            ..Look::default()
+        };
+        let output = Output::new(look, Box::new(Refuses(refusal)), Box::new(io::sink()));
+        let mut signals = Signals::listen().unwrap();
+        let held = Arc::new(());
+        let holder = Arc::clone(&held);
+        let printer = output.clone();
+        let ended = supervise(&mut signals, &output, async move {
+            let _holder = holder;
+            printer.line("x");
+            if endless {
+                std::future::pending::<()>().await;
+            }
+            Ok(Verdict::Done)
+        })
+        .await;
+        assert_eq!(Arc::strong_count(&held), 1, "what was cancelled is gone");
+        ended
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_reads_is_dropped_quietly() {
+        for endless in [true, false] {
+            let ended = print(io::ErrorKind::BrokenPipe, endless).await;
+            assert!(matches!(ended, Ended::Closed), "{ended:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn results_that_cannot_be_written_are_a_failure() {
+        for endless in [true, false] {
+            let ended = print(io::ErrorKind::StorageFull, endless).await;
+            assert_eq!(exit::of_end(&ended), exit::of_error(ErrorCode::DiskFull));
+        }
+    }
+}
