@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod access;
+pub mod cli;
 pub mod client;
 pub mod digest;
 pub mod disk;

@@ -1,6 +1,11 @@
 //! Everything that is tested from outside the crate, in one binary: one file per subject.
 
 mod conversation;
+mod harness;
 mod hostile_server;
 mod house;
+#[cfg(unix)]
+mod prompt;
+mod script;
+mod usage;
 mod wire;

@@ -6,7 +6,6 @@ mod durability;
 mod hand_made;
 mod hostile;
 mod listing;
-mod measure;
 #[cfg(target_os = "linux")]
 mod mounts;
 mod reading;

@@ -1,0 +1,294 @@
+use std::path::Path;
+use std::time::Instant;
+
+use super::shown;
+use crate::cli::exit::{Tally, Verdict};
+use crate::cli::failure::Failure;
+use crate::cli::json::{Body, ErrorBody, FileLine, SummaryLine};
+use crate::cli::output::Output;
+use crate::cli::units;
+use crate::client::{Done, FileReport, Status};
+use crate::types::{FileRef, Printable};
+
+/// Tells what becomes of each file of a batch, and of the batch in the end.
+pub struct BatchReport {
+    output: Output,
+    action: &'static str,
+    /// Standard output is for file content.
+    only_failures: bool,
+    started: Instant,
+    tally: Tally,
+    unchanged: u64,
+    skipped: u64,
+    bytes: u64,
+    sent: u64,
+}
+
+impl BatchReport {
+    /// A report of the command `action`, which begins now.
+    pub fn new(output: &Output, action: &'static str) -> Self {
+        BatchReport {
+            output: output.clone(),
+            action,
+            only_failures: false,
+            started: Instant::now(),
+            tally: Tally::default(),
+            unchanged: 0,
+            skipped: 0,
+            bytes: 0,
+            sent: 0,
+        }
+    }
+
+    /// Tells of failures only: standard output is taken by file content.
+    pub fn only_failures(mut self) -> Self {
+        self.only_failures = true;
+        self
+    }
+
+    /// Tells of one file.
+    pub fn file(&mut self, report: FileReport) {
+        match report.outcome {
+            Ok(done) => self.done(&report.name, report.path.as_deref(), &done),
+            Err(error) => self.failed(&plain(&report.name), &error.into()),
+        }
+    }
+
+    /// Tells of a file that failed; `name` is the server's.
+    pub fn failed(&mut self, name: &str, failure: &Failure) {
+        self.tally.failed(failure.code);
+        if !self.only_failures {
+            self.output.object(Body::File(FileLine {
+                action: self.action,
+                name,
+                status: "failed",
+                error: Some(ErrorBody::new(failure.code, &failure.message)),
+                ..FileLine::default()
+            }));
+        }
+        let name = Printable(name);
+        self.output.complain(failure, Some(&name));
+    }
+
+    /// Tells of the batch as a whole.
+    pub fn finish(self) -> Verdict {
+        let files = self.tally.files();
+        if !self.only_failures {
+            let seconds = self.started.elapsed().as_millis() as f64 / 1000.0;
+            self.output.object(Body::Summary(SummaryLine {
+                action: self.action,
+                files,
+                unchanged: self.unchanged,
+                failed: self.tally.failures(),
+                bytes: self.bytes,
+                sent: self.sent,
+                seconds,
+            }));
+            if files > 1 {
+                self.output.done(self.summary(seconds));
+            }
+        }
+        Verdict::Batch(self.tally)
+    }
+
+    fn done(&mut self, name: &FileRef, path: Option<&Path>, done: &Done) {
+        self.tally.done();
+        self.sent += done.sent;
+        let size = done.size.or(done.entry.as_ref().map(|entry| entry.size));
+        match done.status {
+            Status::Skipped => self.skipped += 1,
+            status => {
+                self.unchanged += u64::from(status == Status::Unchanged);
+                self.bytes += size.unwrap_or(0);
+            }
+        }
+        if self.only_failures {
+            return;
+        }
+        let entry = done.entry.as_ref();
+        let id = entry.and_then(|entry| entry.id).map(|id| id.to_string());
+        let name = entry.map_or_else(|| plain(name), |entry| entry.name.as_str().to_owned());
+        let local = path.map(|path| {
+            let text = path.to_string_lossy();
+            text.strip_prefix("./").unwrap_or(&text).to_owned()
+        });
+        self.output.object(Body::File(FileLine {
+            action: self.action,
+            name: &name,
+            path: local.as_deref(),
+            id: id.clone(),
+            size,
+            status: match done.status {
+                Status::Done => "done",
+                Status::Unchanged => "unchanged",
+                Status::Skipped => "skipped",
+                Status::WouldTransfer => "would_transfer",
+            },
+            ..FileLine::default()
+        }));
+        let what = match done.status {
+            Status::Done => format!(
+                "{}, verified, id {}",
+                size.map_or("-".to_owned(), units::size),
+                id.as_deref().unwrap_or("-")
+            ),
+            Status::Unchanged => "unchanged".to_owned(),
+            Status::Skipped => "skipped, the name is taken".to_owned(),
+            Status::WouldTransfer => match size {
+                Some(size) => format!("would transfer {}", units::size(size)),
+                None => "would transfer".to_owned(),
+            },
+        };
+        self.output
+            .done(format_args!("{}: {what}", self.way(&name, path)));
+    }
+
+    /// `a.txt`, or `from -> to` when the two sides call it differently.
+    fn way(&self, name: &str, path: Option<&Path>) -> String {
+        let remote = Printable(name).to_string();
+        match path.map(shown) {
+            Some(local) if local != remote && self.action == "get" => {
+                format!("{remote} -> {local}")
+            }
+            Some(local) if local != remote && self.action == "put" => {
+                format!("{local} -> {remote}")
+            }
+            _ => remote,
+        }
+    }
+
+    fn summary(&self, seconds: f64) -> String {
+        let mut parts = vec![format!(
+            "{}, {}",
+            units::count(self.tally.files(), "file"),
+            units::size(self.bytes)
+        )];
+        for (number, word) in [
+            (self.unchanged, "unchanged"),
+            (self.skipped, "skipped"),
+            (self.tally.failures(), "failed"),
+        ] {
+            if number > 0 {
+                parts.push(format!("{number} {word}"));
+            }
+        }
+        parts.push(format!("{} sent in {seconds:.1} s", units::size(self.sent)));
+        parts.join(", ")
+    }
+}
+
+/// The name as it is, for JSON; text for people goes through `Printable`.
+fn plain(name: &FileRef) -> String {
+    match name {
+        FileRef::Name(name) => name.as_str().to_owned(),
+        FileRef::Id(prefix) => format!("id:{prefix}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::exit;
+    use crate::cli::output::Look;
+    use crate::cli::output::tests::Captured;
+    use crate::client::ClientError;
+    use crate::protocol::ErrorCode;
+    use crate::types::{Entry, FileName, Timestamp};
+
+    const ID: &str = "0cc175b9c0f1b6a831c399e269772661";
+
+    fn done(name: &str, path: &str, status: Status) -> FileReport {
+        let name = FileName::parse(name).unwrap();
+        FileReport {
+            index: 0,
+            name: FileRef::Name(name.clone()),
+            path: Some(path.into()),
+            outcome: Ok(Done {
+                status,
+                entry: Some(Entry {
+                    name,
+                    id: Some(ID.parse().unwrap()),
+                    size: 1536,
+                    modified: Timestamp::new(0, 0).unwrap(),
+                    executable: false,
+                }),
+                size: Some(1536),
+                sent: if status == Status::Done { 1536 } else { 0 },
+            }),
+        }
+    }
+
+    fn missing(name: &str) -> FileReport {
+        FileReport {
+            index: 1,
+            name: FileRef::Name(FileName::parse(name).unwrap()),
+            path: None,
+            outcome: Err(ClientError::new(ErrorCode::NotFound, "no such file")),
+        }
+    }
+
+    #[test]
+    fn tells_people_of_each_file_and_of_the_whole() {
+        let captured = Captured::default();
+        let output = captured.output(Look::default());
+        let mut report = BatchReport::new(&output, "get");
+        report.file(done("a.txt", "./a.txt", Status::Done));
+        report.file(done("docs/b.txt", "b.txt", Status::Unchanged));
+        report.file(missing("c.txt"));
+        let verdict = report.finish();
+        output.flush();
+        assert_eq!(exit::of_verdict(&verdict), 9);
+        let results = captured.results();
+        let lines: Vec<_> = results.lines().collect();
+        assert_eq!(lines[0], format!("a.txt: 1.50 KiB, verified, id {ID}"));
+        assert_eq!(lines[1], "docs/b.txt -> b.txt: unchanged");
+        assert!(lines[2].starts_with("3 files, 3.00 KiB, 1 unchanged, 1 failed, 1.50 KiB sent in"));
+        assert_eq!(
+            captured.messages(),
+            "error: no such file (c.txt) — see 'list' for what is there\n"
+        );
+    }
+
+    #[test]
+    fn tells_programs_of_each_file_and_of_the_whole() {
+        let captured = Captured::default();
+        let output = captured.output(Look {
+            json: true,
+            ..Look::default()
+        });
+        let mut report = BatchReport::new(&output, "put");
+        report.file(done("a.txt", "x/a.txt", Status::WouldTransfer));
+        report.file(missing("c.txt"));
+        report.finish();
+        output.flush();
+        let results = captured.results();
+        let lines: Vec<_> = results.lines().collect();
+        assert_eq!(
+            lines[0],
+            format!(
+                r#"{{"v":1,"type":"file","action":"put","name":"a.txt","path":"x/a.txt","id":"{ID}","size":1536,"status":"would_transfer"}}"#
+            )
+        );
+        assert_eq!(
+            lines[1],
+            r#"{"v":1,"type":"file","action":"put","name":"c.txt","status":"failed","error":{"code":"not_found","message":"no such file"}}"#
+        );
+        assert!(lines[2].starts_with(
+            r#"{"v":1,"type":"summary","action":"put","files":2,"unchanged":0,"failed":1,"bytes":1536,"sent":0,"seconds":"#
+        ));
+    }
+
+    #[test]
+    fn one_file_needs_no_summary_and_content_no_lines() {
+        let captured = Captured::default();
+        let output = captured.output(Look::default());
+        let mut report = BatchReport::new(&output, "get").only_failures();
+        report.file(done("a.txt", "a.txt", Status::Done));
+        report.finish();
+        let mut report = BatchReport::new(&output, "put");
+        report.file(done("a.txt", "a.txt", Status::Done));
+        report.finish();
+        output.flush();
+        assert_eq!(captured.results().lines().count(), 1);
+    }
+}

@@ -1,0 +1,35 @@
+use std::sync::Arc;
+
+use super::Outcome;
+use crate::cli::client::command::NameArgs;
+use crate::cli::client::session::Session;
+use crate::cli::exit::Verdict;
+use crate::cli::failure::Failure;
+use crate::cli::progress::Bars;
+use crate::client::{ClientError, Download, Target};
+use crate::types::OnConflict;
+
+/// `cat NAME`
+pub async fn run(session: &mut Session, args: &NameArgs) -> Outcome {
+    if session.output.look().json {
+        return Err(Failure::usage("cat prints a file and has no JSON form")
+            .advise("leave out --json, or use get"));
+    }
+    let download = Download {
+        file: session.folder.reference(&args.name)?,
+        target: Target::Stream(session.output.content()),
+        on_conflict: OnConflict::Error,
+    };
+    let bars = Arc::new(Bars::new(&session.output));
+    let mut failed: Option<ClientError> = None;
+    session
+        .client
+        .get(vec![download], false, bars, &mut |report| {
+            failed = report.outcome.err();
+        })
+        .await?;
+    match failed {
+        None => Ok(Verdict::Done),
+        Some(error) => Err(error.into()),
+    }
+}

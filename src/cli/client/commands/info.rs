@@ -1,0 +1,207 @@
+use super::Outcome;
+use crate::access::Role;
+use crate::cli::client::session::Session;
+use crate::cli::exit::Verdict;
+use crate::cli::json::{Body, InfoLine, LeftOutBody, LimitsBody, UnhashedBody};
+use crate::cli::units;
+use crate::protocol::message::ServerInfo;
+use crate::types::Printable;
+
+/// `info`
+pub async fn run(session: &mut Session) -> Outcome {
+    let info = session.client.info().await?;
+    let server = session.client.address().to_string();
+    session.output.object(Body::Info(line(&info, &server)));
+    session.output.line(describe(&info, &server));
+    Ok(Verdict::Done)
+}
+
+fn line<'a>(info: &'a ServerInfo, server: &'a str) -> InfoLine<'a> {
+    InfoLine {
+        server,
+        software: &info.software,
+        protocol: info.protocol,
+        host: &info.host,
+        identity: info.identity.as_deref(),
+        uptime: info.uptime,
+        role: role(info),
+        files: info.files,
+        bytes: info.bytes,
+        free: info.free,
+        limits: LimitsBody {
+            max_file_size: info.max_file_size,
+            quota: info.quota,
+            max_connections: info.max_connections,
+            idle_timeout: info.idle_timeout,
+        },
+        names: if info.portable_names {
+            "portable"
+        } else {
+            "native"
+        },
+        durability: if info.durable { "fsync" } else { "none" },
+        capabilities: &info.capabilities,
+        unhashed: UnhashedBody {
+            files: info.unhashed_files,
+            bytes: info.unhashed_bytes,
+        },
+        left_out: LeftOutBody {
+            links: info.left_out_links,
+            special: info.left_out_special,
+            mounts: info.left_out_mounts,
+            names: info.left_out_names,
+            twins: info.left_out_twins,
+            unreadable: info.left_out_unreadable,
+        },
+    }
+}
+
+fn describe(info: &ServerInfo, server: &str) -> String {
+    let limit = |size: Option<u64>| size.map_or("none".to_owned(), units::size);
+    let list = |words: Vec<String>, none: &str| match words.is_empty() {
+        true => none.to_owned(),
+        false => words.join(", "),
+    };
+    let left_out = [
+        (info.left_out_links, "symbolic links"),
+        (info.left_out_special, "FIFOs, sockets and devices"),
+        (info.left_out_mounts, "folders on other file systems"),
+        (info.left_out_names, "names that no client can name"),
+        (
+            info.left_out_twins,
+            "names that differ only in case or Unicode form",
+        ),
+        (info.left_out_unreadable, "that the server may not read"),
+    ];
+    let left_out = left_out
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{number} {what}"))
+        .collect();
+    let capabilities = info
+        .capabilities
+        .iter()
+        .map(|word| Printable(word).to_string())
+        .collect();
+    let hashing = match info.unhashed_files {
+        0 => "done".to_owned(),
+        files => format!(
+            "{} ({}) still to do",
+            units::count(files, "file"),
+            units::size(info.unhashed_bytes)
+        ),
+    };
+    let mut text = String::new();
+    for (key, value) in [
+        ("server", server.to_owned()),
+        ("software", Printable(&info.software).to_string()),
+        ("protocol", info.protocol.to_string()),
+        ("host", Printable(&info.host).to_string()),
+        (
+            "identity",
+            info.identity.as_deref().map_or_else(
+                || "none (plaintext)".to_owned(),
+                |identity| Printable(identity).to_string(),
+            ),
+        ),
+        ("running for", format!("{} s", info.uptime)),
+        ("your role", role(info).to_owned()),
+        (
+            "shared",
+            format!(
+                "{}, {}",
+                units::count(info.files, "file"),
+                units::size(info.bytes)
+            ),
+        ),
+        (
+            "free",
+            info.free.map_or("not known".to_owned(), units::size),
+        ),
+        ("largest file", limit(info.max_file_size)),
+        ("quota", limit(info.quota)),
+        ("connections", format!("at most {}", info.max_connections)),
+        ("idle after", format!("{} s", info.idle_timeout)),
+        (
+            "names",
+            match info.portable_names {
+                true => "portable",
+                false => "native",
+            }
+            .to_owned(),
+        ),
+        (
+            "durability",
+            if info.durable { "fsync" } else { "none" }.to_owned(),
+        ),
+        ("capabilities", list(capabilities, "none")),
+        ("hashing", hashing),
+        ("left out", list(left_out, "nothing")),
+    ] {
+        text.push_str(&format!("{key:<14}{value}\n"));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// A role of a later version is told as what it is: one that we do not know.
+fn role(info: &ServerInfo) -> &'static str {
+    Role::from_level(info.role).map_or("unknown", Role::name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::json::Line;
+
+    fn sample() -> ServerInfo {
+        ServerInfo {
+            software: "fileshare-server 0.1.0".to_owned(),
+            protocol: 1,
+            host: "nas\u{1b}[2J".to_owned(),
+            identity: None,
+            uptime: 5,
+            files: 1,
+            bytes: 1536,
+            free: Some(1 << 30),
+            max_file_size: None,
+            quota: Some(1 << 20),
+            max_connections: 16_384,
+            idle_timeout: 1800,
+            portable_names: true,
+            durable: true,
+            role: 2,
+            capabilities: vec![],
+            unhashed_files: 0,
+            unhashed_bytes: 0,
+            left_out_links: 2,
+            left_out_special: 0,
+            left_out_mounts: 0,
+            left_out_names: 0,
+            left_out_twins: 0,
+            left_out_unreadable: 0,
+        }
+    }
+
+    #[test]
+    fn people_read_escaped_lines() {
+        let text = describe(&sample(), "nas:2222");
+        for part in [
+            "host          nas\\u{1b}[2J\n",
+            "your role     contributor\n",
+            "shared        1 file, 1.50 KiB\n",
+            "left out      2 symbolic links",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+
+    #[test]
+    fn programs_read_every_field() {
+        let json =
+            serde_json::to_string(&Line::from(Body::Info(line(&sample(), "nas:2222")))).unwrap();
+        assert!(json.starts_with(r#"{"v":1,"type":"info","server":"nas:2222","software":"#));
+        assert!(json.contains(r#""role":"contributor""#));
+        assert!(json.contains(r#""left_out":{"links":2,"#));
+    }
+}

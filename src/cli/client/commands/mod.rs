@@ -1,0 +1,75 @@
+//! One file per command. A command gets the session and its arguments, hands results to the
+//! session's output, and returns what it came to; it neither prints nor decides an exit code.
+
+mod cat;
+mod get;
+mod help;
+mod info;
+mod list;
+mod local;
+mod mkdir;
+mod ping;
+mod put;
+mod remote_folder;
+mod remove;
+mod rename;
+pub mod shell;
+mod stat;
+mod verify;
+
+use std::ffi::OsStr;
+
+use super::command::Command;
+use super::session::{Input, Session};
+use super::shown;
+use crate::cli::exit::Verdict;
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+
+/// What every command returns.
+type Outcome = Result<Verdict, Failure>;
+
+/// Runs a command. Dropping the future cancels it.
+pub async fn run(session: &mut Session, command: Command) -> Outcome {
+    if let Some(answer) = without_server(&session.output, &command, session.input) {
+        return answer;
+    }
+    match command {
+        Command::List(args) => list::run(session, &args).await,
+        Command::Get(args) => get::run(session, args).await,
+        Command::Put(args) => put::run(session, args).await,
+        Command::Rename(args) => rename::run(session, &args).await,
+        Command::Remove(args) => remove::run(session, &args).await,
+        Command::Mkdir(args) => mkdir::run(session, &args).await,
+        Command::Stat(args) => stat::run(session, &args).await,
+        Command::Cat(args) => cat::run(session, &args).await,
+        Command::Verify(args) => verify::run(session, &args).await,
+        Command::Info => info::run(session).await,
+        Command::Ping => ping::run(session).await,
+        Command::Cd { dir } => remote_folder::change(session, dir.as_deref()).await,
+        Command::Pwd => remote_folder::print(session),
+        Command::Lcd { dir } => local::change(dir.as_deref()),
+        Command::Lpwd => local::print(&session.output),
+        Command::Lls { dir } => local::list(&session.output, dir.as_deref()),
+        // Those that `without_server` has answered.
+        Command::Help { .. } | Command::Exit | Command::Unknown(_) => Ok(Verdict::Done),
+    }
+}
+
+/// The outcome of a command that needs no session at all, if it is one.
+pub fn without_server(output: &Output, command: &Command, input: Input) -> Option<Outcome> {
+    match command {
+        Command::Help { command } => Some(help::run(output, command.as_deref(), input)),
+        Command::Exit => Some(Ok(Verdict::Leave)),
+        Command::Unknown(words) => Some(Err(invalid_operation(words.first()))),
+        _ => None,
+    }
+}
+
+/// The answer to a word that is no command.
+fn invalid_operation(word: Option<impl AsRef<OsStr>>) -> Failure {
+    let word = word
+        .map(|word| format!(" '{}'", shown(&word)))
+        .unwrap_or_default();
+    Failure::usage(format!("Invalid operation{word}")).advise("see 'help' for the commands")
+}

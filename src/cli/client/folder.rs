@@ -1,0 +1,181 @@
+use std::fmt;
+
+use crate::cli::failure::Failure;
+use crate::types::{FileName, FileRef, NameError, Printable};
+
+/// The current remote folder (`cd`), against which every typed name is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemoteFolder(Option<FileName>);
+
+impl RemoteFolder {
+    /// The folder's name; `None` is the root.
+    pub fn name(&self) -> Option<&FileName> {
+        self.0.as_ref()
+    }
+
+    /// The folder that `cd TEXT` leads to. The one place where `..`, `.`, `/` and empty parts mean
+    /// something.
+    pub fn change(&self, text: &str) -> Result<Self, Failure> {
+        let here = self.0.as_ref().filter(|_| !text.starts_with('/'));
+        let mut parts: Vec<&str> = here.map(|here| here.parts().collect()).unwrap_or_default();
+        for part in text.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    parts.pop();
+                }
+                part => parts.push(part),
+            }
+        }
+        match parts.as_slice() {
+            [] => Ok(RemoteFolder(None)),
+            parts => parse(&parts.join("/"), text).map(|name| RemoteFolder(Some(name))),
+        }
+    }
+
+    /// The folder that a person calls `text` in this folder, whether it exists or not.
+    pub fn below(&self, text: &str) -> Result<Self, Failure> {
+        self.join(text).map(|name| RemoteFolder(Some(name)))
+    }
+
+    /// The full name of what a person calls `text` in this folder.
+    pub fn join(&self, text: &str) -> Result<FileName, Failure> {
+        let below = parse(text, text)?;
+        FileName::inside(self.name(), &below).map_err(|error| Failure::name(text, error))
+    }
+
+    /// The file that a person calls `text` in this folder: an id, or else a name.
+    pub fn reference(&self, text: &str) -> Result<FileRef, Failure> {
+        match FileRef::id(text) {
+            Some(id) => Ok(id),
+            None => self.join(text).map(FileRef::Name),
+        }
+    }
+}
+
+/// As `pwd` prints it: `/` for the root.
+impl fmt::Display for RemoteFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("/"),
+            Some(name) => write!(f, "/{name}"),
+        }
+    }
+}
+
+/// Checks a glob as far as names are concerned: it may not point anywhere but below its folder.
+pub fn check_pattern(text: &str) -> Result<(), Failure> {
+    let refuse = |error| {
+        let shown = Printable(text);
+        let mut failure = Failure::name(text, error);
+        failure.message = format!("invalid pattern '{shown}': {error}");
+        Err(failure
+            .advise("patterns are relative to the remote folder that 'pwd' prints; see 'cd'"))
+    };
+    if text.is_empty() {
+        return refuse(NameError::Empty);
+    }
+    if text.len() > FileName::MAX_BYTES {
+        return refuse(NameError::TooLong);
+    }
+    if text.starts_with('/') {
+        return refuse(NameError::Absolute);
+    }
+    match text.split('/').find(|part| ["", ".", ".."].contains(part)) {
+        Some("") => refuse(NameError::EmptyPart),
+        Some(_) => refuse(NameError::DotPart),
+        None => Ok(()),
+    }
+}
+
+fn parse(name: &str, typed: &str) -> Result<FileName, Failure> {
+    FileName::from_typed(name).map_err(|error| {
+        let failure = Failure::name(typed, error);
+        match error {
+            NameError::Absolute => failure.advise(
+                "names are relative to the remote folder that 'pwd' prints; use 'cd /' first",
+            ),
+            NameError::EmptyPart => failure.advise("leave out the slash that is too many"),
+            NameError::DotPart => failure.advise("only 'cd' understands '.' and '..'"),
+            _ => failure,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ErrorCode;
+
+    fn folder(text: &str) -> RemoteFolder {
+        RemoteFolder::default().change(text).unwrap()
+    }
+
+    #[test]
+    fn cd_understands_dots_and_slashes() {
+        for (here, typed, there) in [
+            ("/", "docs", "/docs"),
+            ("/", "docs/", "/docs"),
+            ("/", "/docs//a/.", "/docs/a"),
+            ("/docs/a", "..", "/docs"),
+            ("/docs/a", "../b", "/docs/b"),
+            ("/docs/a", "../../..", "/"),
+            ("/docs/a", "/", "/"),
+            ("/docs/a", "/b", "/b"),
+            ("/docs", "", "/docs"),
+            ("/", "...", "/..."),
+            ("/", "x/../y", "/y"),
+        ] {
+            assert_eq!(folder(here).change(typed).unwrap().to_string(), there);
+        }
+        for bad in [".fileshare", "a\0b", "../.FILESHARE/x"] {
+            let failure = folder("/docs").change(bad).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::InvalidName, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_in_the_current_folder() {
+        assert_eq!(folder("/").join("a/b").unwrap().as_str(), "a/b");
+        assert_eq!(folder("/docs").join("a").unwrap().as_str(), "docs/a");
+        // Letters arrive in whichever form the keyboard gives.
+        assert_eq!(folder("/").join("e\u{301}").unwrap().as_str(), "\u{e9}");
+    }
+
+    #[test]
+    fn nothing_but_cd_understands_dots_and_slashes() {
+        for bad in [
+            "",
+            "/",
+            "/a",
+            "..",
+            ".",
+            "../a",
+            "a/..",
+            "a//b",
+            "a/",
+            "./a",
+            "a\u{1b}[2J",
+        ] {
+            let failure = folder("/docs").join(bad).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::InvalidName, "{bad:?}");
+            assert!(!failure.message.contains('\u{1b}'));
+        }
+        for bad in ["", "/a", "..", "../*", "a//b", "a/"] {
+            assert!(check_pattern(bad).is_err(), "{bad:?}");
+        }
+        for good in ["*", "docs", "docs/*.txt", "**", "[a-z]?"] {
+            assert!(check_pattern(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_taken_wherever_names_are() {
+        let docs = folder("/docs");
+        assert!(matches!(docs.reference("id:d41d8c"), Ok(FileRef::Id(_))));
+        match docs.reference("id:notes").unwrap() {
+            FileRef::Name(name) => assert_eq!(name.as_str(), "docs/id:notes"),
+            FileRef::Id(_) => panic!("a name"),
+        }
+    }
+}

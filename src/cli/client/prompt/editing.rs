@@ -1,0 +1,95 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustyline::completion::{Completer, Pair};
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::validate::Validator;
+use rustyline::{Context, Result};
+use tokio::runtime::Handle;
+
+use super::complete::{self, Candidate, Wanted};
+use super::word;
+use crate::cli::client::session::Session;
+use crate::client::ListQuery;
+use crate::types::Printable;
+
+/// Tab never waits longer for the server.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// More names than this are no help to somebody who looks for one.
+const MAX_NAMES: u32 = 200;
+
+/// What the line editor asks for while a line is typed.
+pub struct Helper {
+    runtime: Handle,
+    session: Rc<RefCell<Session>>,
+}
+
+impl Helper {
+    /// Completes names of the session's server.
+    pub fn new(runtime: Handle, session: Rc<RefCell<Session>>) -> Self {
+        Helper { runtime, session }
+    }
+
+    /// No answer, for whatever reason, completes nothing.
+    fn remote(&self, typed: &str, only_folders: bool) -> Vec<Candidate> {
+        let Ok(mut session) = self.session.try_borrow_mut() else {
+            return Vec::new();
+        };
+        let (folder, leaf) = complete::split_path(typed);
+        let below = match folder {
+            "" => session.folder.clone(),
+            folder => match session.folder.change(folder) {
+                Ok(below) => below,
+                Err(_) => return Vec::new(),
+            },
+        };
+        let query = ListQuery {
+            folder: below.name().cloned(),
+            patterns: complete::patterns(leaf),
+            limit: MAX_NAMES,
+        };
+        let mut items = Vec::new();
+        let listed = self.runtime.block_on(async {
+            let mut each = |item| items.push(item);
+            tokio::time::timeout(PATIENCE, session.client.list(&query, &mut each)).await
+        });
+        match listed {
+            Ok(Ok(())) => complete::remote(&items, below.name(), typed, only_folders),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Completer for Helper {
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> Result<(usize, Vec<Pair>)> {
+        let (before, word) = word::split(line.get(..pos).unwrap_or(line));
+        let candidates = match complete::wanted(&before, &word) {
+            Wanted::Words(words) => complete::among(&words, &word.text),
+            Wanted::Remote => self.remote(&word.text, false),
+            Wanted::RemoteFolder => self.remote(&word.text, true),
+            Wanted::Local => complete::local(&word.text, false),
+            Wanted::LocalFolder => complete::local(&word.text, true),
+            Wanted::Nothing => Vec::new(),
+        };
+        let pairs = candidates.iter().map(|candidate| Pair {
+            display: Printable(&candidate.text).to_string(),
+            replacement: word::quoted(&candidate.text, word.quote, candidate.finished),
+        });
+        Ok((word.start, pairs.collect()))
+    }
+}
+
+impl Hinter for Helper {
+    type Hint = String;
+}
+
+impl Highlighter for Helper {}
+
+impl Validator for Helper {}
+
+impl rustyline::Helper for Helper {}

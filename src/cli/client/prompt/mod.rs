@@ -1,0 +1,195 @@
+//! The interactive prompt: line editing, history and completion on the program's first thread,
+//! which runs each command to its end before it reads the next line.
+
+mod complete;
+mod editing;
+mod history;
+mod word;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anstyle::{AnsiColor, Style};
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{ColorMode, CompletionType, Config, Editor};
+use tokio::runtime::Runtime;
+
+use self::editing::Helper;
+use self::history::History;
+use super::args::Color;
+use super::session::{Session, supervise};
+use super::{allows_color, line};
+use crate::cli::exit::{self, Ended, Verdict};
+use crate::cli::failure::Failure;
+use crate::cli::signals::{Received, Signals};
+use crate::protocol::ErrorCode;
+
+/// How many lines are remembered.
+const MAX_HISTORY: usize = 10_000;
+
+/// Runs the prompt until somebody leaves it; no error of a command ends it.
+pub fn run(runtime: &Runtime, session: Session, color: Color) -> Result<u8, Failure> {
+    let output = session.output.clone();
+    let session = Rc::new(RefCell::new(session));
+    let mut editor = editor(runtime, &session, color)?;
+    let history = History::open(&mut editor, &output);
+    let idle = Arc::new(AtomicBool::new(false));
+    runtime.spawn(leave_when_terminated(Arc::clone(&idle)));
+    greet(runtime, &session)?;
+    loop {
+        let prompt = prompt(&session.borrow(), color);
+        idle.store(true, Ordering::SeqCst);
+        let read = editor.readline(&prompt);
+        idle.store(false, Ordering::SeqCst);
+        let text = match read {
+            Ok(text) => text,
+            Err(ReadlineError::Interrupted) => {
+                output.note("Ctrl-C cancels a running command; Ctrl-D or 'exit' leaves.");
+                continue;
+            }
+            Err(ReadlineError::Signal(_)) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(error) => {
+                let message = format!("cannot read the terminal: {error}");
+                return Err(Failure::new(ErrorCode::Io, message)
+                    .advise("give a command, or a script on standard input"));
+            }
+        };
+        history.remember(&mut editor, &text);
+        let mut signals = listen(runtime)?;
+        let ran = line::run(runtime, &mut signals, &mut session.borrow_mut(), &text);
+        match ran.ended {
+            Ended::Finished(Ok(Verdict::Leave)) => break,
+            Ended::Finished(_) => {}
+            Ended::Interrupted => output.note("Cancelled."),
+            Ended::Terminated | Ended::Closed => return Ok(ran.code),
+        }
+    }
+    Ok(exit::DONE)
+}
+
+fn editor(
+    runtime: &Runtime,
+    session: &Rc<RefCell<Session>>,
+    color: Color,
+) -> Result<Editor<Helper, FileHistory>, Failure> {
+    let wrong = |error: ReadlineError| {
+        Failure::new(ErrorCode::Io, format!("cannot open the prompt: {error}"))
+            .advise("give a command, or a script on standard input")
+    };
+    let config = Config::builder()
+        .max_history_size(MAX_HISTORY)
+        .and_then(|config| config.history_ignore_dups(true))
+        .map_err(wrong)?
+        .history_ignore_space(true)
+        .completion_type(CompletionType::List)
+        .color_mode(match color {
+            Color::Auto => ColorMode::Enabled,
+            Color::Always => ColorMode::Forced,
+            Color::Never => ColorMode::Disabled,
+        })
+        .build();
+    let mut editor = Editor::with_config(config).map_err(wrong)?;
+    let helper = Helper::new(runtime.handle().clone(), Rc::clone(session));
+    editor.set_helper(Some(helper));
+    Ok(editor)
+}
+
+/// Connects at once, so that a wrong address shows at once; the prompt opens without a server too.
+fn greet(runtime: &Runtime, session: &Rc<RefCell<Session>>) -> Result<(), Failure> {
+    let mut session = session.borrow_mut();
+    let output = session.output.clone();
+    let mut signals = listen(runtime)?;
+    let client = &mut session.client;
+    let connected = runtime.block_on(supervise(&mut signals, &output, async {
+        client.connect().await?;
+        Ok(Verdict::Done)
+    }));
+    let address = session.client.address();
+    match connected {
+        Ended::Finished(Ok(_)) => {
+            output.note(format_args!(
+                "Connected to {address}. 'help' lists the commands."
+            ));
+        }
+        Ended::Finished(Err(failure)) => {
+            output.complain(&failure, None);
+            output.note(format_args!(
+                "Not connected to {address}: the next command tries again."
+            ));
+        }
+        _ => output.note(format_args!("Not connected to {address}.")),
+    }
+    Ok(())
+}
+
+/// Listens anew for each command: a Ctrl-C that came before it is not meant for it.
+fn listen(runtime: &Runtime) -> Result<Signals, Failure> {
+    runtime
+        .block_on(async { Signals::listen() })
+        .map_err(|error: io::Error| Failure::io("cannot catch signals", &error))
+}
+
+/// What is printed before the line, plain and coloured.
+fn prompt(session: &Session, color: Color) -> (String, String) {
+    let plain = format!("fileshare:{}> ", session.folder);
+    let style = match allows_color(color, &io::stdout()) {
+        true => Style::new().fg_color(Some(AnsiColor::Cyan.into())).bold(),
+        false => Style::new(),
+    };
+    let colored = format!("{style}{plain}{style:#}");
+    (plain, colored)
+}
+
+/// While the prompt waits for a line nothing else watches for SIGTERM. A running command is
+/// cancelled by its own watcher.
+async fn leave_when_terminated(idle: Arc<AtomicBool>) {
+    let terminal = terminal::Mode::remember();
+    let Ok(mut signals) = Signals::listen() else {
+        return;
+    };
+    loop {
+        if signals.next().await == Received::Terminate && idle.load(Ordering::SeqCst) {
+            terminal.restore();
+            std::process::exit(exit::TERMINATED.into());
+        }
+    }
+}
+
+/// The line editor changes the terminal while it reads; whoever ends the program meanwhile has to
+/// change it back.
+mod terminal {
+    #[cfg(unix)]
+    pub struct Mode(Option<rustix::termios::Termios>);
+
+    #[cfg(unix)]
+    impl Mode {
+        pub fn remember() -> Self {
+            Mode(rustix::termios::tcgetattr(std::io::stdin()).ok())
+        }
+
+        pub fn restore(&self) {
+            use rustix::termios::{OptionalActions, tcsetattr};
+            if let Some(mode) = &self.0 {
+                // If that fails there is nothing left to do about it.
+                let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, mode);
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub struct Mode;
+
+    #[cfg(not(unix))]
+    impl Mode {
+        pub fn remember() -> Self {
+            Mode
+        }
+
+        pub fn restore(&self) {}
+    }
+}

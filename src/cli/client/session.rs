@@ -1,0 +1,115 @@
+use super::folder::RemoteFolder;
+use crate::cli::exit::{Ended, Verdict};
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::signals::{Received, Signals};
+use crate::client::Client;
+
+/// What commands work on, from the first to the last of a run.
+pub struct Session {
+    /// The server.
+    pub client: Client,
+    /// The current remote folder.
+    pub folder: RemoteFolder,
+    /// Where results and messages go.
+    pub output: Output,
+    /// Where commands come from.
+    pub input: Input,
+}
+
+/// Where commands come from, and so what standard input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// The command line: standard input is free.
+    CommandLine,
+    /// The prompt: standard input is a person.
+    Prompt,
+    /// Standard input is the script.
+    Script,
+}
+
+/// Runs `work` to its end, or drops it when a signal comes or nobody reads the results any more:
+/// dropping is what cancels it and cleans up after it.
+pub async fn supervise(
+    signals: &mut Signals,
+    output: &Output,
+    work: impl Future<Output = Result<Verdict, Failure>>,
+) -> Ended {
+    let ended = tokio::select! {
+        biased;
+        received = signals.next() => match received {
+            Received::Interrupt => Ended::Interrupted,
+            Received::Terminate => Ended::Terminated,
+        },
+        () = output.until_broken() => Ended::Closed,
+        finished = work => Ended::Finished(finished),
+    };
+    output.flush();
+    match (ended, output.broken()) {
+        (Ended::Closed | Ended::Finished(_), Some(Ok(()))) => Ended::Closed,
+        (Ended::Closed | Ended::Finished(_), Some(Err(failure))) => Ended::Finished(Err(failure)),
+        (ended, _) => ended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{self, Write};
+    use std::sync::Arc;
+
+    use crate::cli::exit;
+    use crate::cli::output::Look;
+    use crate::protocol::ErrorCode;
+
+    struct Refuses(io::ErrorKind);
+
+    impl Write for Refuses {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Runs work that prints a line, and then never ends if `endless`.
+    async fn print(refusal: io::ErrorKind, endless: bool) -> Ended {
+        let look = Look {
+            terminal: true,
+            ..Look::default()
+        };
+        let output = Output::new(look, Box::new(Refuses(refusal)), Box::new(io::sink()));
+        let mut signals = Signals::listen().unwrap();
+        let held = Arc::new(());
+        let holder = Arc::clone(&held);
+        let printer = output.clone();
+        let ended = supervise(&mut signals, &output, async move {
+            let _holder = holder;
+            printer.line("x");
+            if endless {
+                std::future::pending::<()>().await;
+            }
+            Ok(Verdict::Done)
+        })
+        .await;
+        assert_eq!(Arc::strong_count(&held), 1, "what was cancelled is gone");
+        ended
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_reads_is_dropped_quietly() {
+        for endless in [true, false] {
+            let ended = print(io::ErrorKind::BrokenPipe, endless).await;
+            assert!(matches!(ended, Ended::Closed), "{ended:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn results_that_cannot_be_written_are_a_failure() {
+        for endless in [true, false] {
+            let ended = print(io::ErrorKind::StorageFull, endless).await;
+            assert_eq!(exit::of_end(&ended), exit::of_error(ErrorCode::DiskFull));
+        }
+    }
+}

@@ -1,0 +1,406 @@
+use std::fmt;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use tokio_util::sync::CancellationToken;
+
+use super::advice;
+use super::failure::Failure;
+use super::json::{Body, ErrorBody, Line};
+
+/// How results and messages look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Look {
+    /// One JSON object a line instead of text.
+    pub json: bool,
+    /// Nothing but what was asked for, and errors.
+    pub quiet: bool,
+    /// Standard output is read by a person.
+    pub terminal: bool,
+    /// Messages may be coloured.
+    pub color: bool,
+    /// Progress bars may be drawn.
+    pub bars: bool,
+}
+
+/// Hands out the two streams: results go to standard output, everything else to standard error.
+/// No command prints in any other way.
+///
+/// A clone writes to the same streams.
+#[derive(Clone)]
+pub struct Output {
+    look: Look,
+    streams: Arc<Streams>,
+}
+
+struct Streams {
+    results: Mutex<Results>,
+    messages: Mutex<Box<dyn Write + Send>>,
+    bars: MultiProgress,
+    /// Cancelled when standard output takes no more.
+    broken: CancellationToken,
+}
+
+struct Results {
+    to: BufWriter<Box<dyn Write + Send>>,
+    /// Why nothing more can be written.
+    error: Option<io::Error>,
+}
+
+impl Output {
+    /// The process's own streams.
+    pub fn standard(look: Look) -> Self {
+        Self::new(look, Box::new(io::stdout()), Box::new(io::stderr()))
+    }
+
+    /// Any two streams.
+    pub fn new(
+        look: Look,
+        results: Box<dyn Write + Send>,
+        messages: Box<dyn Write + Send>,
+    ) -> Self {
+        let target = if look.bars {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Output {
+            look,
+            streams: Arc::new(Streams {
+                results: Mutex::new(Results {
+                    to: BufWriter::with_capacity(64 * 1024, results),
+                    error: None,
+                }),
+                messages: Mutex::new(messages),
+                bars: MultiProgress::with_draw_target(target),
+                broken: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// How results and messages look.
+    pub fn look(&self) -> Look {
+        self.look
+    }
+
+    /// The same streams with another look.
+    pub fn with_look(&self, look: Look) -> Self {
+        Output {
+            look,
+            streams: Arc::clone(&self.streams),
+        }
+    }
+
+    /// Whether progress bars can be seen.
+    pub fn shows_bars(&self) -> bool {
+        self.look.bars && !self.look.json && !self.look.quiet && !self.streams.bars.is_hidden()
+    }
+
+    /// Where progress bars are drawn.
+    pub fn bars(&self) -> &MultiProgress {
+        &self.streams.bars
+    }
+
+    /// A line of text as a result. Nothing under `--json`, whose results are objects.
+    pub fn line(&self, text: impl fmt::Display) {
+        if !self.look.json {
+            self.write(format!("{text}\n").as_bytes());
+        }
+    }
+
+    /// A line of text that tells what was done; left out when quiet.
+    pub fn done(&self, text: impl fmt::Display) {
+        if !self.look.quiet {
+            self.line(text);
+        }
+    }
+
+    /// Text that was asked for, such as help; it has no JSON form.
+    pub fn text(&self, text: &str) {
+        self.write(text.as_bytes());
+        self.flush();
+    }
+
+    /// A JSON object as a result, under `--json` only.
+    pub fn object(&self, body: Body<'_>) {
+        if self.look.json {
+            match serde_json::to_string(&Line::from(body)) {
+                Ok(text) => self.write(format!("{text}\n").as_bytes()),
+                Err(error) => tracing::error!(%error, "a result does not fit into JSON"),
+            }
+        }
+    }
+
+    /// A message; left out when quiet.
+    pub fn note(&self, text: impl fmt::Display) {
+        if !self.look.quiet {
+            self.message(&format!("{text}\n"));
+        }
+    }
+
+    /// A failure as a message, with what to do next, and as an object under `--json`.
+    pub fn failure(&self, failure: &Failure) {
+        self.object(Body::Error {
+            error: ErrorBody::new(failure.code, &failure.message),
+        });
+        self.complain(failure, None);
+    }
+
+    /// A failure as a message only. `file` is named unless the failure names it already.
+    pub fn complain(&self, failure: &Failure, file: Option<&dyn fmt::Display>) {
+        if matches!(self.broken(), Some(Ok(()))) {
+            // Whoever closed the pipe had all they wanted: what fails because of it is no news.
+            return;
+        }
+        let paint = if self.look.color {
+            Style::new().fg_color(Some(AnsiColor::Red.into())).bold()
+        } else {
+            Style::new()
+        };
+        let file = file
+            .map(|file| file.to_string())
+            .filter(|file| !failure.message.contains(file.as_str()))
+            .map(|file| format!(" ({file})"))
+            .unwrap_or_default();
+        let next = failure
+            .advice
+            .as_deref()
+            .unwrap_or_else(|| advice::next_step(failure.code));
+        self.message(&format!(
+            "{paint}error:{paint:#} {}{file} — {next}\n",
+            failure.message
+        ));
+    }
+
+    /// A text for people that stands for itself, such as clap's explanation of a wrong command.
+    pub fn message(&self, text: &str) {
+        self.flush();
+        self.beside_bars(|| {
+            let mut to = lock(&self.streams.messages);
+            // There is nobody left to tell that nobody reads this.
+            let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+        });
+    }
+
+    /// Standard output for file content.
+    pub fn content(&self) -> Box<dyn Write + Send> {
+        Box::new(Content(self.clone()))
+    }
+
+    /// Writes out what is still in memory.
+    pub fn flush(&self) {
+        let mut results = lock(&self.streams.results);
+        let flushed = results.to.flush();
+        self.remember(&mut results, flushed);
+    }
+
+    /// Completes once standard output takes no more; see [`Output::broken`].
+    pub async fn until_broken(&self) {
+        self.streams.broken.cancelled().await;
+    }
+
+    /// Whether standard output takes no more: `Ok` when its reader has gone, which is no failure.
+    pub fn broken(&self) -> Option<Result<(), Failure>> {
+        let results = lock(&self.streams.results);
+        results.error.as_ref().map(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(Failure::io("cannot write to standard output", error)),
+        })
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        let write = || {
+            let mut results = lock(&self.streams.results);
+            if results.error.is_none() {
+                let written = results.to.write_all(bytes);
+                let written = written.and_then(|()| match self.look.terminal {
+                    true => results.to.flush(),
+                    false => Ok(()),
+                });
+                self.remember(&mut results, written);
+            }
+        };
+        // Bars and results can only get in each other's way on one terminal.
+        match self.look.terminal {
+            true => self.beside_bars(write),
+            false => write(),
+        }
+    }
+
+    fn beside_bars(&self, print: impl FnOnce()) {
+        match self.streams.bars.is_hidden() {
+            true => print(),
+            false => self.streams.bars.suspend(print),
+        }
+    }
+
+    fn remember(&self, results: &mut Results, written: io::Result<()>) {
+        if let Err(error) = written
+            && results.error.is_none()
+        {
+            results.error = Some(error);
+            self.streams.broken.cancel();
+        }
+    }
+}
+
+struct Content(Output);
+
+impl Write for Content {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes);
+        self.check().map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush();
+        self.check()
+    }
+}
+
+impl Content {
+    fn check(&self) -> io::Result<()> {
+        match &lock(&self.0.streams.results).error {
+            Some(error) => Err(error.kind().into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("look", &self.look).finish()
+    }
+}
+
+/// Whether a stream may be coloured: a terminal, unless `NO_COLOR` is set or the terminal cannot.
+pub fn may_color(stream: &impl IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stream.is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// A poisoned lock only means that a thread ended in the middle of a line.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::protocol::ErrorCode;
+
+    /// What was written to both streams.
+    #[derive(Clone, Default)]
+    pub(crate) struct Captured {
+        pub(crate) results: Arc<Mutex<Vec<u8>>>,
+        pub(crate) messages: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Captured {
+        pub(crate) fn output(&self, look: Look) -> Output {
+            let sink = |to: &Arc<Mutex<Vec<u8>>>| Box::new(Sink(Arc::clone(to)));
+            Output::new(look, sink(&self.results), sink(&self.messages))
+        }
+
+        pub(crate) fn results(&self) -> String {
+            String::from_utf8(lock(&self.results).clone()).unwrap()
+        }
+
+        pub(crate) fn messages(&self) -> String {
+            String::from_utf8(lock(&self.messages).clone()).unwrap()
+        }
+    }
+
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            lock(&self.0).write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_error_line_says_what_which_file_and_what_next() {
+        let captured = Captured::default();
+        let output = captured.output(Look::default());
+        let failure = Failure::new(ErrorCode::NotFound, "no such file");
+        output.complain(&failure, Some(&"docs/a.txt"));
+        assert_eq!(
+            captured.messages(),
+            "error: no such file (docs/a.txt) — see 'list' for what is there\n"
+        );
+        assert_eq!(captured.results(), "");
+    }
+
+    #[test]
+    fn a_file_that_the_message_names_is_not_named_twice() {
+        let captured = Captured::default();
+        let output = captured.output(Look::default());
+        let failure = Failure::new(ErrorCode::NotFound, "no a.txt here").advise("look");
+        output.complain(&failure, Some(&"a.txt"));
+        assert_eq!(captured.messages(), "error: no a.txt here — look\n");
+    }
+
+    #[test]
+    fn json_has_objects_for_results_and_for_errors() {
+        let captured = Captured::default();
+        let output = captured.output(Look {
+            json: true,
+            ..Look::default()
+        });
+        output.line("for people");
+        output.failure(&Failure::new(ErrorCode::Unreachable, "…"));
+        assert_eq!(
+            captured.results(),
+            "{\"v\":1,\"type\":\"error\",\"error\":{\"code\":\"unreachable\",\"message\":\"…\"}}\n"
+        );
+        assert!(captured.messages().starts_with("error: … — check"));
+    }
+
+    #[test]
+    fn quiet_leaves_errors_and_what_was_asked_for() {
+        let captured = Captured::default();
+        let output = captured.output(Look {
+            quiet: true,
+            ..Look::default()
+        });
+        output.done("a.txt: 5 B");
+        output.note("hello");
+        output.line("asked for");
+        output.flush();
+        assert_eq!(captured.results(), "asked for\n");
+        assert_eq!(captured.messages(), "");
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        let captured = Captured::default();
+        let messages = Sink(Arc::clone(&captured.messages));
+        let output = Output::new(Look::default(), Box::new(Closed), Box::new(messages));
+        assert!(output.broken().is_none());
+        output.line("x");
+        output.flush();
+        assert_eq!(output.broken(), Some(Ok(())));
+        assert!(output.content().write_all(b"x").is_err());
+        let failure = Failure::new(ErrorCode::Io, "broken pipe");
+        output.complain(&failure, None);
+        assert_eq!(captured.messages(), "");
+    }
+}

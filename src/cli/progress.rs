@@ -1,0 +1,157 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::Output;
+use crate::transfer::Progress;
+
+const WHOLE: &str = "{wide_msg} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const FILE: &str = "{wide_msg} {bar:20} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const STREAM: &str = "{wide_msg} {bytes} {bytes_per_sec}";
+
+/// Progress bars on standard error: one for the whole when there is more than one file, and one
+/// for each running file. Draws nothing where bars cannot be seen; notes are told all the same.
+///
+/// Dropping it takes the bars away.
+pub struct Bars {
+    output: Output,
+    shown: bool,
+    drawn: Mutex<Drawn>,
+}
+
+#[derive(Default)]
+struct Drawn {
+    whole: Option<ProgressBar>,
+    running: HashMap<u32, ProgressBar>,
+    files: u64,
+    finished: u64,
+}
+
+impl Bars {
+    /// Bars beside what `output` prints.
+    pub fn new(output: &Output) -> Self {
+        Bars {
+            shown: output.shows_bars(),
+            output: output.clone(),
+            drawn: Mutex::default(),
+        }
+    }
+
+    fn drawn(&self) -> MutexGuard<'_, Drawn> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Progress for Bars {
+    fn batch(&self, files: u64, bytes: u64) {
+        if !self.shown || files < 2 {
+            return;
+        }
+        let mut drawn = self.drawn();
+        drawn.files = files;
+        let bar = drawn
+            .whole
+            .get_or_insert_with(|| {
+                let bar = ProgressBar::new(bytes).with_style(style(WHOLE));
+                self.output.bars().insert(0, bar)
+            })
+            .clone();
+        bar.set_length(bytes);
+        drawn.tell();
+    }
+
+    fn begin(&self, index: u32, label: &str, size: Option<u64>) {
+        if !self.shown {
+            return;
+        }
+        let bar = match size {
+            Some(size) => ProgressBar::new(size).with_style(style(FILE)),
+            None => ProgressBar::no_length().with_style(style(STREAM)),
+        };
+        let bar = self.output.bars().add(bar).with_message(label.to_owned());
+        if let Some(earlier) = self.drawn().running.insert(index, bar) {
+            earlier.finish_and_clear();
+        }
+    }
+
+    fn advance(&self, index: u32, bytes: u64) {
+        if !self.shown {
+            return;
+        }
+        let drawn = self.drawn();
+        let running = drawn.running.get(&index);
+        for bar in running.into_iter().chain(&drawn.whole) {
+            bar.inc(bytes);
+        }
+    }
+
+    fn end(&self, index: u32) {
+        if !self.shown {
+            return;
+        }
+        let mut drawn = self.drawn();
+        if let Some(bar) = drawn.running.remove(&index) {
+            bar.finish_and_clear();
+            self.output.bars().remove(&bar);
+            drawn.finished += 1;
+            drawn.tell();
+        }
+    }
+
+    fn note(&self, text: &str) {
+        self.output.note(text);
+    }
+}
+
+impl Drawn {
+    fn tell(&self) {
+        if let Some(whole) = &self.whole {
+            whole.set_message(format!("{} of {} files", self.finished, self.files));
+        }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        let mut drawn = self.drawn();
+        let running: Vec<_> = drawn.running.drain().map(|(_, bar)| bar).collect();
+        for bar in running.into_iter().chain(drawn.whole.take()) {
+            bar.finish_and_clear();
+            self.output.bars().remove(&bar);
+        }
+    }
+}
+
+/// A template that does not parse is a fault that the test below finds.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::Look;
+    use crate::cli::output::tests::Captured;
+
+    #[test]
+    fn every_template_parses() {
+        for template in [WHOLE, FILE, STREAM] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
+    fn without_bars_only_notes_are_told() {
+        let captured = Captured::default();
+        let bars = Bars::new(&captured.output(Look::default()));
+        bars.batch(2, 10);
+        bars.begin(0, "a.txt", Some(5));
+        bars.advance(0, 5);
+        bars.end(0);
+        bars.note("trying again (1 of 3)");
+        drop(bars);
+        assert_eq!(captured.messages(), "trying again (1 of 3)\n");
+        assert_eq!(captured.results(), "");
+    }
+}

@@ -1,0 +1,280 @@
+//! What the server's command line and environment can say (contract section 3).
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Parser, ValueEnum};
+
+use crate::access::Role;
+use crate::cli::failure::Failure;
+use crate::cli::logging::Format;
+use crate::cli::units;
+use crate::client::DEFAULT_PORT;
+use crate::protocol::ErrorCode;
+use crate::store::{Durability, NameRules};
+
+/// Serves a folder: clients list it, upload to it, download from it.
+///
+/// Every option can also be given as FILESHARE_… in the environment, or under the same name in the
+/// TOML file of --config: flag beats environment beats file. Sizes take K, M, G, T (powers of
+/// 1024), times s, m, h, d.
+#[derive(Debug, Default, Parser)]
+#[command(name = "fileshare-server", version)]
+pub struct Arguments {
+    /// The folder to serve, made when missing [default: ./shared]
+    #[arg(env = "FILESHARE_ROOT")]
+    pub root: Option<PathBuf>,
+    /// The TCP port, 1024 to 65535; 0 lets the system choose [default: 2222]
+    #[arg(
+        long,
+        env = "FILESHARE_PORT",
+        value_name = "N",
+        allow_hyphen_values = true
+    )]
+    pub port: Option<String>,
+    #[command(flatten)]
+    pub switches: Switches,
+    /// An address to listen on; can be given more than once [default: all, IPv4 and IPv6]
+    #[arg(long, env = "FILESHARE_BIND", value_name = "ADDR", value_delimiter = ',', value_parser = parse_address)]
+    pub bind: Vec<IpAddr>,
+    /// What a client without an account may do [default: contributor]
+    #[arg(long, env = "FILESHARE_ANONYMOUS", value_name = "ROLE", value_enum)]
+    pub anonymous: Option<Anonymous>,
+    /// Which names may be created: those that every system can store, or what this one can [default: portable]
+    #[arg(long, env = "FILESHARE_NAMES", value_name = "RULES", value_enum)]
+    pub names: Option<Names>,
+    /// The server's own files, outside of ROOT [default: ROOT/.fileshare]
+    #[arg(long, env = "FILESHARE_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The most connections at once [default: 16384]
+    #[arg(long, env = "FILESHARE_MAX_CONNECTIONS", value_name = "N", value_parser = parse_connections)]
+    pub max_connections: Option<usize>,
+    /// Close a connection that is idle for so long [default: 30m]
+    #[arg(long, env = "FILESHARE_IDLE_TIMEOUT", value_name = "T", value_parser = units::parse_time)]
+    pub idle_timeout: Option<Duration>,
+    /// The largest file to take [default: none]
+    #[arg(long, env = "FILESHARE_MAX_FILE_SIZE", value_name = "S", value_parser = units::parse_size)]
+    pub max_file_size: Option<u64>,
+    /// The most bytes to store in all [default: none]
+    #[arg(long, env = "FILESHARE_QUOTA", value_name = "S", value_parser = units::parse_size)]
+    pub quota: Option<u64>,
+    /// The most bytes of file content per second, each way [default: none]
+    #[arg(long, env = "FILESHARE_LIMIT_RATE", value_name = "S", value_parser = units::parse_positive_size)]
+    pub limit_rate: Option<u64>,
+    /// Whether a stored file is on disk before it is acknowledged [default: fsync]
+    #[arg(long, env = "FILESHARE_DURABILITY", value_name = "HOW", value_enum)]
+    pub durability: Option<Durable>,
+    /// A TOML file with the same names
+    #[arg(long, env = "FILESHARE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How a log line looks [default: text]
+    #[arg(long, env = "FILESHARE_LOG_FORMAT", value_name = "FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Log more; twice for even more
+    #[arg(short, long, env = "FILESHARE_VERBOSE", action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Switches: each may be given alone or with `=true` or `=false`, so that a flag can take back what
+/// a file says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
+pub struct Switches {
+    /// Take a port below 1024 too
+    #[arg(long, env = "FILESHARE_ALLOW_PRIVILEGED_PORT", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
+    pub allow_privileged_port: Option<bool>,
+    /// No TLS, for a trusted wire (this version has no TLS yet)
+    #[arg(long, env = "FILESHARE_PLAINTEXT", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
+    pub plaintext: Option<bool>,
+    /// Log errors only, and print only the line that says where the server listens
+    #[arg(short, long, env = "FILESHARE_QUIET", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
+    pub quiet: Option<bool>,
+    /// Log all that helps to find a fault
+    #[arg(long, env = "FILESHARE_DEBUG", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
+    pub debug: Option<bool>,
+}
+
+/// See `--anonymous`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Anonymous {
+    /// Nothing.
+    None,
+    /// List and download.
+    Reader,
+    /// Also add and rename, but destroy nothing.
+    Contributor,
+    /// Also replace and remove.
+    Editor,
+}
+
+/// See `--names`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Names {
+    /// Those that every system can store.
+    Portable,
+    /// Whatever this system can.
+    Native,
+}
+
+/// See `--durability`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Durable {
+    /// On disk first.
+    Fsync,
+    /// When the system gets to it.
+    None,
+}
+
+/// See `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines of text.
+    Text,
+    /// JSON objects.
+    Json,
+}
+
+impl Arguments {
+    /// The port to listen on; 0 lets the system choose.
+    pub fn port(&self) -> Result<u16, Failure> {
+        let Some(text) = &self.port else {
+            return Ok(DEFAULT_PORT);
+        };
+        let privileged = self.switches.allow_privileged_port.unwrap_or(false);
+        let digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+        match text.parse::<u16>().ok().filter(|_| digits) {
+            Some(port) if port == 0 || port >= 1024 || privileged => Ok(port),
+            low => {
+                let advice = match low {
+                    Some(_) => "say --allow-privileged-port too, or choose 1024 to 65535, or 0",
+                    None => "choose 1024 to 65535, or 0 to let the system choose",
+                };
+                Err(Failure::new(ErrorCode::InvalidPort, "[Invalid server port]").advise(advice))
+            }
+        }
+    }
+}
+
+impl From<Anonymous> for Role {
+    fn from(anonymous: Anonymous) -> Self {
+        match anonymous {
+            Anonymous::None => Role::None,
+            Anonymous::Reader => Role::Reader,
+            Anonymous::Contributor => Role::Contributor,
+            Anonymous::Editor => Role::Editor,
+        }
+    }
+}
+
+impl From<Names> for NameRules {
+    fn from(names: Names) -> Self {
+        match names {
+            Names::Portable => NameRules::Portable,
+            Names::Native => NameRules::Native,
+        }
+    }
+}
+
+impl From<Durable> for Durability {
+    fn from(durable: Durable) -> Self {
+        match durable {
+            Durable::Fsync => Durability::Fsync,
+            Durable::None => Durability::None,
+        }
+    }
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        }
+    }
+}
+
+/// Reads an IP address, in brackets or not.
+pub fn parse_address(text: &str) -> Result<IpAddr, String> {
+    let inside = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    inside
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| "not an IP address, like 192.168.1.5 or ::1".to_owned())
+}
+
+/// Reads a number of connections.
+pub fn parse_connections(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (1..=1_000_000).contains(number))
+        .ok_or_else(|| "not a number from 1 to 1000000".to_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    pub(crate) fn arguments(line: &str) -> Arguments {
+        let words = shlex::split(&format!("fileshare-server {line}")).unwrap();
+        Arguments::try_parse_from(words).unwrap()
+    }
+
+    #[test]
+    fn the_grammar_is_sound_and_explains_itself() {
+        Arguments::command().debug_assert();
+        let help = Arguments::command().render_long_help().to_string();
+        for word in [
+            "--port",
+            "--allow-privileged-port",
+            "--bind",
+            "--anonymous",
+            "--plaintext",
+            "--names",
+            "--state-dir",
+            "--max-connections",
+            "--idle-timeout",
+            "--max-file-size",
+            "--quota",
+            "--limit-rate",
+            "--durability",
+            "--config",
+            "--log-format",
+            "--quiet",
+            "--verbose",
+            "--debug",
+            "FILESHARE_STATE_DIR",
+        ] {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_unprivileged_unless_allowed() {
+        for (line, port) in [
+            ("", Some(2222)),
+            ("--port 0", Some(0)),
+            ("--port 1024", Some(1024)),
+            ("--port 65535", Some(65535)),
+            ("--port 80 --allow-privileged-port", Some(80)),
+            ("--port 1023", None),
+            ("--port 80 --allow-privileged-port=false", None),
+            ("--port 65536", None),
+            ("--port -1", None),
+            ("--port +2222", None),
+            ("--port x", None),
+            ("--port ''", None),
+            ("--port=2222x", None),
+        ] {
+            let read = arguments(line).port();
+            assert_eq!(read.as_ref().ok(), port.as_ref(), "{line}");
+            if let Err(failure) = read {
+                assert_eq!(failure.message, "[Invalid server port]", "{line}");
+                assert_eq!(failure.code, ErrorCode::InvalidPort);
+            }
+        }
+    }
+}
