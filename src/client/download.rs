@@ -418,9 +418,13 @@ impl Reception<'_> {
                 self.receiving.push(begin);
             }
             FileMessage::End { digest } => {
-                self.open = None;
                 let _ = self.wishes.send(Wish::Closed);
                 let digest = Digest::try_from(digest).map_err(|error| link::broken(&error))?;
+                if let Some(entry) = self.open_file().and_then(|file| file.entry.as_mut()) {
+                    // A file that the server had not hashed before has its id from here on.
+                    entry.id = Some(digest);
+                }
+                self.open = None;
                 self.receiving.push(Incoming::End(digest));
             }
             FileMessage::Abort {
@@ -491,13 +495,17 @@ impl Reception<'_> {
     }
 
     fn count(&mut self, bytes: u64) {
-        let open = self
-            .open
-            .and_then(|index| self.pending.get_mut(index as usize));
-        if let Some(Some(file)) = open {
+        if let Some(file) = self.open_file() {
             file.received += bytes;
-            self.progress.advance(file.index, bytes);
+            let index = file.index;
+            self.progress.advance(index, bytes);
         }
+    }
+
+    /// The file whose content is coming, unless it has failed already.
+    fn open_file(&mut self) -> Option<&mut Pending> {
+        let slot = self.pending.get_mut(self.open? as usize)?;
+        slot.as_mut()
     }
 
     fn finish(&mut self, index: u32, result: Result<Option<PathBuf>, Failure>) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::{debug, info};
+use tracing::{Span, debug, info};
 
 use super::{Context, SOFTWARE, commands};
 use crate::access::{self, Role};
@@ -260,6 +260,8 @@ pub(super) fn heartbeat() -> tokio::time::Interval {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
+    let span = Span::current();
+    let work = move || span.in_scope(work);
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
         Err(Failure::new(
             ErrorCode::Internal,

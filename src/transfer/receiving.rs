@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
+use tracing::Span;
 
 use crate::digest::Hasher;
 use crate::protocol::limits::MAX_DATA_BODY;
@@ -133,8 +134,9 @@ impl<S: Sink> Receiving<S> {
             Writing::Resting(mut writer) => {
                 let events = std::mem::take(&mut self.waiting);
                 self.waiting_bytes = 0;
+                let span = Span::current();
                 self.writer = Writing::Running(tokio::task::spawn_blocking(move || {
-                    events.into_iter().for_each(|event| writer.take(event));
+                    span.in_scope(|| events.into_iter().for_each(|event| writer.take(event)));
                     writer
                 }));
             }

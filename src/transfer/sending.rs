@@ -2,6 +2,7 @@ use std::collections::{HashSet, VecDeque};
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
+use tracing::Span;
 
 use crate::digest::Hasher;
 use crate::protocol::limits::DATA_CHUNK;
@@ -163,8 +164,9 @@ impl Sending {
             return;
         }
         let mut reader = std::mem::take(reader);
+        let span = Span::current();
         self.reader = Reading::Running(tokio::task::spawn_blocking(move || {
-            let pieces = reader.read_some();
+            let pieces = span.in_scope(|| reader.read_some());
             (reader, pieces)
         }));
     }

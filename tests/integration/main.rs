@@ -6,6 +6,8 @@ mod hostile_server;
 mod house;
 #[cfg(unix)]
 mod prompt;
+mod readme;
 mod script;
+mod store_mode;
 mod usage;
 mod wire;

@@ -24,6 +24,7 @@ pub struct Connection {
         long,
         global = true,
         env = "FILESHARE_SERVER",
+        hide_env = true,
         value_name = "HOST[:PORT]",
         help = "The server: HOST, HOST:PORT, [IPV6]:PORT or fileshare://HOST:PORT [default: 127.0.0.1:2222]"
     )]
@@ -33,24 +34,25 @@ pub struct Connection {
         long,
         global = true,
         env = "FILESHARE_PORT",
+        hide_env = true,
         value_name = "N",
         allow_hyphen_values = true
     )]
     pub port: Option<String>,
     /// How long to wait for a connection or an answer [default: 30s]
-    #[arg(long, global = true, env = "FILESHARE_TIMEOUT", value_name = "T", value_parser = units::parse_time)]
+    #[arg(long, global = true, env = "FILESHARE_TIMEOUT", hide_env = true, value_name = "T", value_parser = units::parse_time)]
     pub timeout: Option<Duration>,
     /// How many connections to use at most
-    #[arg(long, global = true, env = "FILESHARE_CONNECTIONS", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, global = true, env = "FILESHARE_CONNECTIONS", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub connections: Option<u8>,
     /// The most bytes of file content per second, either way, like 10M
-    #[arg(long, global = true, env = "FILESHARE_LIMIT_RATE", value_name = "S", value_parser = units::parse_positive_size)]
+    #[arg(long, global = true, env = "FILESHARE_LIMIT_RATE", hide_env = true, value_name = "S", value_parser = units::parse_positive_size)]
     pub limit_rate: Option<u64>,
     /// How often to go on by itself after a cut; never at first contact [default: 3]
-    #[arg(long, global = true, env = "FILESHARE_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    #[arg(long, global = true, env = "FILESHARE_RETRIES", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub retries: Option<u32>,
     /// No TLS, for a trusted wire (this version has no TLS yet)
-    #[arg(long, global = true, env = "FILESHARE_PLAINTEXT", value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "FILESHARE_PLAINTEXT", hide_env = true, value_parser = FalseyValueParser::new())]
     pub plaintext: bool,
 }
 
@@ -59,13 +61,13 @@ pub struct Connection {
 #[command(next_help_heading = EVERY)]
 pub struct Display {
     /// One JSON object a line on standard output
-    #[arg(long, global = true, env = "FILESHARE_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "FILESHARE_JSON", hide_env = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Print nothing but what was asked for, and errors
-    #[arg(short, long, global = true, env = "FILESHARE_QUIET", value_parser = FalseyValueParser::new())]
+    #[arg(short, long, global = true, env = "FILESHARE_QUIET", hide_env = true, value_parser = FalseyValueParser::new())]
     pub quiet: bool,
     /// Draw no progress bars
-    #[arg(long, global = true, env = "FILESHARE_NO_PROGRESS", value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "FILESHARE_NO_PROGRESS", hide_env = true, value_parser = FalseyValueParser::new())]
     pub no_progress: bool,
 }
 
@@ -74,16 +76,17 @@ pub struct Display {
 #[command(next_help_heading = EVERY)]
 pub struct Diagnosis {
     /// Say more of what happens; twice for even more
-    #[arg(short, long, global = true, env = "FILESHARE_VERBOSE", action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, env = "FILESHARE_VERBOSE", hide_env = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Say all that helps to find a fault
-    #[arg(long, global = true, env = "FILESHARE_DEBUG", value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "FILESHARE_DEBUG", hide_env = true, value_parser = FalseyValueParser::new())]
     pub debug: bool,
     /// Colours: auto obeys NO_COLOR
     #[arg(
         long,
         global = true,
         env = "FILESHARE_COLOR",
+        hide_env = true,
         value_enum,
         default_value_t,
         value_name = "WHEN"

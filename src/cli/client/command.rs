@@ -8,12 +8,30 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 use super::args::{Connection, Diagnosis, Display};
 use crate::types::{Digest, OnConflict};
 
-/// Moves files to and from a fileshare-server, verified by MD5.
-///
-/// Without COMMAND: the prompt, or the commands in standard input when that is not a terminal.
+/// What stands below the options in `--help`.
+const AFTER_HELP: &str = "\
+Without COMMAND: the prompt, or the commands in standard input when that is no terminal. Every
+option can also be given in the environment (--limit-rate as FILESHARE_LIMIT_RATE).
+'help COMMAND' explains a command.
+
+Examples:
+  fileshare-client --server 192.168.1.5 put report.pdf
+  fileshare-client get report.pdf -o ~/inbox/
+  tar c project | fileshare-client put - --as project.tar";
+
+/// Moves files to and from a fileshare-server, verified by MD5
 #[derive(Debug, Parser)]
-#[command(name = "fileshare-client", version, disable_help_subcommand = true)]
+#[command(
+    name = "fileshare-client",
+    version,
+    disable_help_subcommand = true,
+    disable_help_flag = true,
+    after_help = AFTER_HELP
+)]
 pub struct Invocation {
+    /// Print help
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort, display_order = 1000)]
+    help: Option<bool>,
     #[command(flatten)]
     pub connection: Connection,
     #[command(flatten)]
@@ -31,9 +49,13 @@ pub struct Invocation {
     about = "The commands of fileshare-client; see 'help COMMAND' for one of them. !CMD runs a local shell command.",
     no_binary_name = true,
     disable_help_subcommand = true,
+    disable_help_flag = true,
     subcommand_required = true
 )]
 pub struct Line {
+    /// Print help
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort, display_order = 1000)]
+    help: Option<bool>,
     #[command(flatten)]
     pub display: Display,
     #[command(subcommand)]
@@ -440,7 +462,7 @@ mod tests {
         for word in [
             "LIST_FILES",
             "DISCONNECT",
-            "FILESHARE_SERVER",
+            "FILESHARE_LIMIT_RATE",
             "--no-progress",
             "--retries",
         ] {

@@ -15,21 +15,37 @@ use crate::client::DEFAULT_PORT;
 use crate::protocol::ErrorCode;
 use crate::store::{Durability, NameRules};
 
-/// Serves a folder: clients list it, upload to it, download from it.
-///
-/// Every option can also be given as FILESHARE_… in the environment, or under the same name in the
-/// TOML file of --config: flag beats environment beats file. Sizes take K, M, G, T (powers of
-/// 1024), times s, m, h, d.
+/// What stands below the options in `--help`.
+const AFTER_HELP: &str = "\
+Sizes take K, M, G, T (powers of 1024), times s, m, h, d. Every option can also be given in the
+environment (--max-file-size as FILESHARE_MAX_FILE_SIZE) or in the TOML file of --config
+(max-file-size = \"1G\"): flag beats environment beats file.
+
+Examples:
+  fileshare-server                                serve ./shared on port 2222
+  fileshare-server --port 2300 --anonymous reader ~/music
+  fileshare-server --anonymous editor --quota 50G --limit-rate 20M /srv/exchange";
+
+/// Serves a folder: clients list it, upload to it, download from it
 #[derive(Debug, Default, Parser)]
-#[command(name = "fileshare-server", version)]
+#[command(
+    name = "fileshare-server",
+    version,
+    disable_help_flag = true,
+    after_help = AFTER_HELP
+)]
 pub struct Arguments {
+    /// Print help
+    #[arg(short, long, action = clap::ArgAction::HelpShort, display_order = 1000)]
+    pub help: Option<bool>,
     /// The folder to serve, made when missing [default: ./shared]
-    #[arg(env = "FILESHARE_ROOT")]
+    #[arg(env = "FILESHARE_ROOT", hide_env = true)]
     pub root: Option<PathBuf>,
     /// The TCP port, 1024 to 65535; 0 lets the system choose [default: 2222]
     #[arg(
         long,
         env = "FILESHARE_PORT",
+        hide_env = true,
         value_name = "N",
         allow_hyphen_values = true
     )]
@@ -37,43 +53,67 @@ pub struct Arguments {
     #[command(flatten)]
     pub switches: Switches,
     /// An address to listen on; can be given more than once [default: all, IPv4 and IPv6]
-    #[arg(long, env = "FILESHARE_BIND", value_name = "ADDR", value_delimiter = ',', value_parser = parse_address)]
+    #[arg(long, env = "FILESHARE_BIND", hide_env = true, value_name = "ADDR", value_delimiter = ',', value_parser = parse_address)]
     pub bind: Vec<IpAddr>,
     /// What a client without an account may do [default: contributor]
-    #[arg(long, env = "FILESHARE_ANONYMOUS", value_name = "ROLE", value_enum)]
+    #[arg(
+        long,
+        env = "FILESHARE_ANONYMOUS",
+        hide_env = true,
+        value_name = "ROLE",
+        value_enum
+    )]
     pub anonymous: Option<Anonymous>,
     /// Which names may be created: those that every system can store, or what this one can [default: portable]
-    #[arg(long, env = "FILESHARE_NAMES", value_name = "RULES", value_enum)]
+    #[arg(
+        long,
+        env = "FILESHARE_NAMES",
+        hide_env = true,
+        value_name = "RULES",
+        value_enum
+    )]
     pub names: Option<Names>,
     /// The server's own files, outside of ROOT [default: ROOT/.fileshare]
-    #[arg(long, env = "FILESHARE_STATE_DIR", value_name = "DIR")]
+    #[arg(long, env = "FILESHARE_STATE_DIR", hide_env = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// The most connections at once [default: 16384]
-    #[arg(long, env = "FILESHARE_MAX_CONNECTIONS", value_name = "N", value_parser = parse_connections)]
+    #[arg(long, env = "FILESHARE_MAX_CONNECTIONS", hide_env = true, value_name = "N", value_parser = parse_connections)]
     pub max_connections: Option<usize>,
     /// Close a connection that is idle for so long [default: 30m]
-    #[arg(long, env = "FILESHARE_IDLE_TIMEOUT", value_name = "T", value_parser = units::parse_time)]
+    #[arg(long, env = "FILESHARE_IDLE_TIMEOUT", hide_env = true, value_name = "T", value_parser = units::parse_time)]
     pub idle_timeout: Option<Duration>,
     /// The largest file to take [default: none]
-    #[arg(long, env = "FILESHARE_MAX_FILE_SIZE", value_name = "S", value_parser = units::parse_size)]
+    #[arg(long, env = "FILESHARE_MAX_FILE_SIZE", hide_env = true, value_name = "S", value_parser = units::parse_size)]
     pub max_file_size: Option<u64>,
     /// The most bytes to store in all [default: none]
-    #[arg(long, env = "FILESHARE_QUOTA", value_name = "S", value_parser = units::parse_size)]
+    #[arg(long, env = "FILESHARE_QUOTA", hide_env = true, value_name = "S", value_parser = units::parse_size)]
     pub quota: Option<u64>,
     /// The most bytes of file content per second, each way [default: none]
-    #[arg(long, env = "FILESHARE_LIMIT_RATE", value_name = "S", value_parser = units::parse_positive_size)]
+    #[arg(long, env = "FILESHARE_LIMIT_RATE", hide_env = true, value_name = "S", value_parser = units::parse_positive_size)]
     pub limit_rate: Option<u64>,
     /// Whether a stored file is on disk before it is acknowledged [default: fsync]
-    #[arg(long, env = "FILESHARE_DURABILITY", value_name = "HOW", value_enum)]
+    #[arg(
+        long,
+        env = "FILESHARE_DURABILITY",
+        hide_env = true,
+        value_name = "HOW",
+        value_enum
+    )]
     pub durability: Option<Durable>,
     /// A TOML file with the same names
-    #[arg(long, env = "FILESHARE_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "FILESHARE_CONFIG", hide_env = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How a log line looks [default: text]
-    #[arg(long, env = "FILESHARE_LOG_FORMAT", value_name = "FORMAT", value_enum)]
+    #[arg(
+        long,
+        env = "FILESHARE_LOG_FORMAT",
+        hide_env = true,
+        value_name = "FORMAT",
+        value_enum
+    )]
     pub log_format: Option<LogFormat>,
     /// Log more; twice for even more
-    #[arg(short, long, env = "FILESHARE_VERBOSE", action = clap::ArgAction::Count)]
+    #[arg(short, long, env = "FILESHARE_VERBOSE", hide_env = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 
@@ -82,16 +122,16 @@ pub struct Arguments {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
 pub struct Switches {
     /// Take a port below 1024 too
-    #[arg(long, env = "FILESHARE_ALLOW_PRIVILEGED_PORT", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, env = "FILESHARE_ALLOW_PRIVILEGED_PORT", hide_env = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
     pub allow_privileged_port: Option<bool>,
     /// No TLS, for a trusted wire (this version has no TLS yet)
-    #[arg(long, env = "FILESHARE_PLAINTEXT", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, env = "FILESHARE_PLAINTEXT", hide_env = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
     pub plaintext: Option<bool>,
     /// Log errors only, and print only the line that says where the server listens
-    #[arg(short, long, env = "FILESHARE_QUIET", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
+    #[arg(short, long, env = "FILESHARE_QUIET", hide_env = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
     pub quiet: Option<bool>,
     /// Log all that helps to find a fault
-    #[arg(long, env = "FILESHARE_DEBUG", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, env = "FILESHARE_DEBUG", hide_env = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
     pub debug: Option<bool>,
 }
 
@@ -246,7 +286,7 @@ pub(crate) mod tests {
             "--quiet",
             "--verbose",
             "--debug",
-            "FILESHARE_STATE_DIR",
+            "FILESHARE_MAX_FILE_SIZE",
         ] {
             assert!(help.contains(word), "{word}");
         }

@@ -49,6 +49,7 @@ impl Arguments {
         let bind: Result<Vec<IpAddr>, String> =
             bind.iter().map(|text| parse_address(text)).collect();
         let from_file = Arguments {
+            help: None,
             root: file.root.map(PathBuf::from),
             port: file.port.map(Scalar::into_text),
             switches: Switches {
@@ -80,6 +81,7 @@ impl Arguments {
 
     fn or(self, other: Arguments) -> Arguments {
         Arguments {
+            help: None,
             root: self.root.or(other.root),
             port: self.port.or(other.port),
             switches: Switches {
