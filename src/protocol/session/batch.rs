@@ -180,10 +180,7 @@ mod tests {
 
     fn end() -> FileMessage {
         FileMessage::End {
-            digest: WireDigest {
-                algorithm: 1,
-                bytes: vec![0; 16],
-            },
+            digest: WireDigest::from(crate::types::Digest::Md5([0; 16])),
         }
     }
 

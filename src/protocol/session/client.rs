@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use super::{Batch, Violation};
+use super::{Batch, Violation, check_label};
 use crate::protocol::frame::BodyLimits;
 use crate::protocol::limits::{
     MAX_DATA_BODY, MAX_GREETING_BODY, MAX_MESSAGE_BODY, MAX_PAGE_BODY, MAX_PAGE_ITEMS,
@@ -15,6 +15,7 @@ use crate::protocol::message::{
 /// It learns from [`sent`](Self::sent) what was asked, and takes nothing that was not.
 #[derive(Debug)]
 pub struct ClientSession {
+    said_hello: bool,
     greeted: bool,
     pending: VecDeque<Pending>,
 }
@@ -64,6 +65,7 @@ impl ClientSession {
     /// A conversation in which nothing was said yet.
     pub fn new() -> Self {
         ClientSession {
+            said_hello: false,
             greeted: false,
             pending: VecDeque::new(),
         }
@@ -86,7 +88,18 @@ impl ClientSession {
     pub fn sent(&mut self, message: &ClientMessage) -> Result<(), Violation> {
         let ClientMessage { number, body } = message;
         let expects = match body {
-            ClientBody::Hello { .. } => return Ok(()),
+            ClientBody::Hello { .. } if self.said_hello || *number != 0 => {
+                return Err(Violation("a second greeting, or one with a number"));
+            }
+            ClientBody::Hello { .. } => {
+                self.said_hello = true;
+                return Ok(());
+            }
+            _ if !self.said_hello || *number == 0 => {
+                return Err(Violation(
+                    "a request before the greeting, or without a number",
+                ));
+            }
             ClientBody::Ping => Expects::Pong,
             ClientBody::Info => Expects::Info,
             ClientBody::List { .. } => Expects::Pages,
@@ -160,6 +173,9 @@ impl ClientSession {
         if *number == 0 {
             return self.receive_unnumbered(body);
         }
+        if !self.greeted {
+            return Err(Violation("an answer before the greeting"));
+        }
         let Some(pending) = self.pending.front_mut().filter(|p| p.number == *number) else {
             return Err(Violation("an answer to a request that was not made"));
         };
@@ -172,7 +188,8 @@ impl ClientSession {
 
     fn receive_unnumbered(&mut self, body: &ServerBody) -> Result<Answer, Violation> {
         match body {
-            ServerBody::Welcome { .. } if !self.greeted => {
+            ServerBody::Welcome { software, .. } if self.said_hello && !self.greeted => {
+                check_label(software)?;
                 self.greeted = true;
                 Ok(Answer::Final)
             }
@@ -195,13 +212,18 @@ impl Expects {
     fn receive(&mut self, body: &ServerBody) -> Result<Answer, Violation> {
         match (self, body) {
             (Expects::Pong, ServerBody::Pong)
-            | (Expects::Info, ServerBody::Info(_))
             | (Expects::Item, ServerBody::Item(_))
             | (
                 Expects::Pong | Expects::Info | Expects::Item | Expects::Pages,
                 ServerBody::Refused { .. },
             ) => Ok(Answer::Final),
             (_, ServerBody::Alive) => Ok(Answer::Partial),
+            (Expects::Info, ServerBody::Info(info)) => {
+                check_label(&info.software)?;
+                check_label(&info.host)?;
+                info.identity.as_deref().map_or(Ok(()), check_label)?;
+                Ok(Answer::Final)
+            }
             (Expects::Pages, ServerBody::Page { items, last }) => {
                 if items.len() > MAX_PAGE_ITEMS {
                     return Err(Violation("a page of too many items"));
@@ -211,6 +233,9 @@ impl Expects {
                 } else {
                     Answer::Partial
                 })
+            }
+            (Expects::Download(_), ServerBody::File(FileMessage::Begin { entry: None, .. })) => {
+                Err(Violation("a file that nothing is said of"))
             }
             (Expects::Download(batch), ServerBody::File(file)) => {
                 batch.file(file).map(|()| Answer::Partial)
@@ -225,6 +250,13 @@ impl Expects {
 }
 
 impl Upload {
+    /// Whether every file is closed and the server has said all that it has to say of them.
+    fn is_complete(&self) -> bool {
+        self.batch.is_complete()
+            && self.verdicts == self.batch.total()
+            && self.results == self.begun
+    }
+
     fn receive(&mut self, body: &ServerBody) -> Result<Answer, Violation> {
         match body {
             ServerBody::UploadReady { verdicts } => {
@@ -233,19 +265,21 @@ impl Upload {
                 Ok(Answer::Partial)
             }
             ServerBody::UploadResults { results } => {
-                self.results = count(self.results, results.len(), self.begun)
+                let so_far = count(self.results, results.len(), self.begun)
                     .ok_or(Violation("more results than files"))?;
+                let begun = self.batch.closed() + u32::from(self.batch.has_open_file());
                 let unknown = |result: &UploadResult| match result {
                     UploadResult::Stored { index, .. } | UploadResult::Failed { index, .. } => {
-                        *index >= self.batch.listed()
+                        *index >= begun
                     }
                 };
                 if results.iter().any(unknown) {
                     return Err(Violation("the result of a file that was not sent"));
                 }
+                self.results = so_far;
                 Ok(Answer::Partial)
             }
-            ServerBody::UploadEnd if self.batch.is_complete() => Ok(Answer::Final),
+            ServerBody::UploadEnd if self.is_complete() => Ok(Answer::Final),
             _ => Err(Violation("an answer to another kind of request")),
         }
     }
@@ -260,6 +294,7 @@ fn count(so_far: u32, more: usize, limit: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::limits::MAX_LABEL;
     use crate::protocol::message::Verdict;
     use crate::protocol::{WireDigest, WireEntry, WireItem, WireRef};
 
@@ -269,8 +304,20 @@ mod tests {
             software: "test".into(),
             role: 2,
         };
+        assert!(
+            receive(&mut session, 0, welcome.clone()).is_err(),
+            "unasked"
+        );
+        let hello = || ClientBody::Hello {
+            software: "test".into(),
+        };
+        assert!(send(&mut session, 1, ClientBody::Ping).is_err());
+        assert!(send(&mut session, 1, hello()).is_err(), "with a number");
+        send(&mut session, 0, hello()).unwrap();
+        assert!(send(&mut session, 0, hello()).is_err(), "a second one");
         assert!(receive(&mut session, 0, ServerBody::Pong).is_err());
         assert_eq!(receive(&mut session, 0, welcome), Ok(Answer::Final));
+        assert!(send(&mut session, 0, ClientBody::Ping).is_err());
         session
     }
 
@@ -325,28 +372,27 @@ mod tests {
     fn a_hostile_server_cannot_send_files_that_were_not_asked_for() {
         let mut session = greeted();
         send(&mut session, 1, ClientBody::Download { files: 1 }).unwrap();
-        let begin = |index| {
+        let begin_as = |index, entry| {
             ServerBody::File(FileMessage::Begin {
                 index,
                 offset: 0,
-                entry: Some(entry()),
+                entry,
             })
         };
+        let begin = |index| begin_as(index, Some(entry()));
         assert!(receive(&mut session, 1, begin(0)).is_err(), "not named yet");
         let page = ClientBody::DownloadPage {
             files: vec![WireRef::Name("a".into())],
         };
         send(&mut session, 1, page).unwrap();
         assert!(receive(&mut session, 1, begin(1)).is_err());
+        assert!(receive(&mut session, 1, begin_as(0, None)).is_err());
         assert!(receive(&mut session, 1, ServerBody::DownloadEnd).is_err());
         receive(&mut session, 1, begin(0)).unwrap();
         assert_eq!(session.body_limits().data, Some(MAX_DATA_BODY));
         session.receive_data(3).unwrap();
         let end = ServerBody::File(FileMessage::End {
-            digest: WireDigest {
-                algorithm: 1,
-                bytes: vec![0; 16],
-            },
+            digest: WireDigest::from(crate::types::Digest::Md5([0; 16])),
         });
         receive(&mut session, 1, end).unwrap();
         assert!(receive(&mut session, 1, begin(1)).is_err());
@@ -394,10 +440,7 @@ mod tests {
         };
         send(&mut session, 1, ClientBody::File(begin)).unwrap();
         session.sent_data(1).unwrap();
-        let digest = WireDigest {
-            algorithm: 1,
-            bytes: vec![0; 16],
-        };
+        let digest = WireDigest::from(crate::types::Digest::Md5([0; 16]));
         send(
             &mut session,
             1,
@@ -405,6 +448,30 @@ mod tests {
         )
         .unwrap();
         assert!(receive(&mut session, 1, stored(1)).is_err(), "unknown file");
+        let upload_end = || ServerBody::UploadEnd;
+        assert!(receive(&mut session, 1, upload_end()).is_err(), "too early");
+        receive(&mut session, 1, stored(0)).unwrap();
+        assert!(receive(&mut session, 1, stored(0)).is_err(), "twice");
+        assert_eq!(receive(&mut session, 1, upload_end()), Ok(Answer::Final));
+    }
+
+    #[test]
+    fn no_answer_comes_before_the_greeting() {
+        let mut session = ClientSession::new();
+        let hello = ClientBody::Hello {
+            software: "test".into(),
+        };
+        send(&mut session, 0, hello).unwrap();
+        send(&mut session, 1, ClientBody::Ping).unwrap();
+        assert!(receive(&mut session, 1, ServerBody::Pong).is_err());
+        let welcome = |software: String| ServerBody::Welcome { software, role: 2 };
+        let long = "x".repeat(MAX_LABEL + 1);
+        assert!(receive(&mut session, 0, welcome(long)).is_err());
+        receive(&mut session, 0, welcome("test".into())).unwrap();
+        assert_eq!(
+            receive(&mut session, 1, ServerBody::Pong),
+            Ok(Answer::Final)
+        );
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod batch;
 mod client;
 mod server;
 
+use super::limits::MAX_LABEL;
+
 pub use batch::Batch;
 pub use client::{Answer, ClientSession};
 pub use server::{Received, ServerSession};
@@ -16,3 +18,11 @@ pub use server::{Received, ServerSession};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Violation(pub &'static str);
+
+/// The name of a program or host has its limit.
+fn check_label(label: &str) -> Result<(), Violation> {
+    if label.len() > MAX_LABEL {
+        return Err(Violation("the name of a program or host that is too long"));
+    }
+    Ok(())
+}

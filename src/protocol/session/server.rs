@@ -1,7 +1,7 @@
-use super::{Batch, Violation};
+use super::{Batch, Violation, check_label};
 use crate::protocol::frame::BodyLimits;
 use crate::protocol::limits::{MAX_DATA_BODY, MAX_GREETING_BODY, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
-use crate::protocol::message::{ClientBody, ClientMessage};
+use crate::protocol::message::{ClientBody, ClientMessage, FileMessage};
 
 /// The server's side of a conversation: what the client may say next.
 #[derive(Debug)]
@@ -65,7 +65,8 @@ impl ServerSession {
         let ClientMessage { number, body } = message;
         match &mut self.state {
             State::Greeting => match body {
-                ClientBody::Hello { .. } if *number == 0 => {
+                ClientBody::Hello { software } if *number == 0 => {
+                    check_label(software)?;
                     self.state = State::Ready;
                     Ok(Received::Greeting)
                 }
@@ -87,6 +88,9 @@ impl ServerSession {
             State::Uploading { batch, .. } => {
                 match body {
                     ClientBody::UploadPage { files } => batch.list(files.len())?,
+                    ClientBody::File(FileMessage::Begin { entry: Some(_), .. }) => {
+                        return Err(Violation("an upload that says twice what it is"));
+                    }
                     ClientBody::File(file) => batch.file(file)?,
                     ClientBody::Skip { index } => batch.skip(*index)?,
                     ClientBody::Alive => {}
@@ -125,11 +129,13 @@ impl ServerSession {
             return Err(Violation("a request without a number"));
         }
         if number <= self.last_number {
-            return match next {
-                State::Ready => Ok(Received::Repeated),
-                _ => Err(Violation(
-                    "a transfer cannot be asked for again by its number",
+            return match body {
+                ClientBody::List { .. }
+                | ClientBody::Download { .. }
+                | ClientBody::Upload { .. } => Err(Violation(
+                    "a list or transfer cannot be asked for again by its number",
                 )),
+                _ => Ok(Received::Repeated),
             };
         }
         self.last_number = number;
@@ -150,9 +156,14 @@ impl ServerSession {
         matches!(self.state, State::Uploading { .. })
     }
 
-    /// Whether a message can be a part of the download under way; any other one waits its turn.
+    /// Whether a message has to be taken while the download is under way: each part of it, and
+    /// anything at all while files are still to be named, when another request is a violation and
+    /// waiting would never end. Any other message waits its turn.
     pub fn belongs_to_download(&self, message: &ClientMessage) -> bool {
-        matches!(&self.state, State::Downloading { number, .. } if *number == message.number)
+        let State::Downloading { number, batch } = &self.state else {
+            return false;
+        };
+        *number == message.number || batch.listed() < batch.total()
     }
 
     /// The server has closed the next file of the download: sent it, or said why not.
@@ -207,6 +218,9 @@ mod tests {
     #[test]
     fn nothing_comes_before_the_greeting_and_it_comes_once() {
         let mut session = ServerSession::new();
+        let software = "x".repeat(crate::protocol::limits::MAX_LABEL + 1);
+        let long = message(0, ClientBody::Hello { software });
+        assert!(session.receive(&long).is_err());
         assert!(session.receive(&message(1, ClientBody::Ping)).is_err());
         assert!(session.receive_data(1).is_err());
         assert_eq!(session.body_limits().message, MAX_GREETING_BODY);
@@ -226,8 +240,18 @@ mod tests {
             session.receive(&message(3, ClientBody::Ping)),
             Ok(Received::Repeated)
         );
-        let again = message(2, ClientBody::Upload { files: 1 });
-        assert!(session.receive(&again).is_err());
+        let list = ClientBody::List {
+            folder: None,
+            patterns: vec![],
+            limit: 0,
+        };
+        for body in [
+            ClientBody::Upload { files: 1 },
+            ClientBody::Download { files: 1 },
+            list,
+        ] {
+            assert!(session.receive(&message(2, body)).is_err());
+        }
     }
 
     #[test]
@@ -250,12 +274,23 @@ mod tests {
         };
         send(&mut session, page).unwrap();
         assert_eq!(session.body_limits().message, MAX_MESSAGE_BODY);
-        let begin = ClientBody::File(FileMessage::Begin {
-            index: 0,
-            offset: 0,
-            entry: None,
-        });
-        send(&mut session, begin).unwrap();
+        let begin = |entry| {
+            ClientBody::File(FileMessage::Begin {
+                index: 0,
+                offset: 0,
+                entry,
+            })
+        };
+        let entry = crate::protocol::WireEntry {
+            name: "a".into(),
+            id: None,
+            size: 0,
+            modified_seconds: 0,
+            modified_nanoseconds: 0,
+            executable: false,
+        };
+        assert!(send(&mut session, begin(Some(entry))).is_err());
+        send(&mut session, begin(None)).unwrap();
         assert_eq!(session.body_limits().data, Some(MAX_DATA_BODY));
         assert!(
             session.receive(&message(2, ClientBody::Ping)).is_err(),
@@ -264,10 +299,7 @@ mod tests {
         session.receive_data(7).unwrap();
         send(&mut session, ClientBody::Alive).unwrap();
         let end = ClientBody::File(FileMessage::End {
-            digest: WireDigest {
-                algorithm: 1,
-                bytes: vec![0; 16],
-            },
+            digest: WireDigest::from(crate::types::Digest::Md5([0; 16])),
         });
         send(&mut session, end).unwrap();
         assert!(session.is_uploading());
@@ -288,8 +320,10 @@ mod tests {
         let page = ClientBody::DownloadPage {
             files: vec![WireRef::Name("a".into()), WireRef::Name("b".into())],
         };
-        session.receive(&message(1, page)).unwrap();
         let ping = message(2, ClientBody::Ping);
+        assert!(session.belongs_to_download(&ping), "not to wait for ever");
+        assert!(session.receive(&ping).is_err(), "not all files are named");
+        session.receive(&message(1, page)).unwrap();
         assert!(!session.belongs_to_download(&ping));
         let skip = message(1, ClientBody::Skip { index: 1 });
         assert!(session.belongs_to_download(&skip));
