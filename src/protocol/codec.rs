@@ -8,12 +8,15 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::limits::MAX_PAGE_BODY;
+use super::limits::{MAX_MESSAGE_BODY, MAX_PAGE_BODY};
+use super::list;
 
-const CONFIGURATION: Configuration<LittleEndian, Fixint, Limit<MAX_PAGE_BODY>> =
+/// The one configuration; no string in a body can make bincode set aside more than `LIMIT` bytes.
+const fn configuration<const LIMIT: usize>() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
     bincode::config::standard()
         .with_fixed_int_encoding()
-        .with_limit::<MAX_PAGE_BODY>();
+        .with_limit::<LIMIT>()
+}
 
 /// Why a message could not be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,8 @@ pub fn encode<M: Serialize>(
     limit: usize,
 ) -> Result<(), CodecError> {
     let start = buffer.len();
-    let written = bincode::serde::encode_into_std_write(message, buffer, CONFIGURATION);
+    let written =
+        bincode::serde::encode_into_std_write(message, buffer, configuration::<MAX_PAGE_BODY>());
     let size = buffer.len() - start;
     let checked = match written {
         Ok(_) if size > limit => Err(CodecError::TooLarge { size, limit }),
@@ -59,9 +63,22 @@ pub fn encode<M: Serialize>(
 
 /// Decodes exactly one message from all of `body`.
 ///
-/// Allocates no more than a small multiple of `body`'s length, whatever the bytes claim.
+/// Never has more than 4 times `body`'s length and 64 KiB allocated, whatever the bytes claim. For
+/// that, limits come in steps (bincode sets a string's claimed length aside before it looks for its
+/// bytes), and lists are counted first.
 pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, CodecError> {
-    let (message, used) = bincode::serde::decode_from_slice(body, CONFIGURATION)?;
+    const SMALL: usize = MAX_MESSAGE_BODY;
+    const MEDIUM: usize = 4 * SMALL;
+    const _: () = assert!(MAX_PAGE_BODY <= 4 * MEDIUM && SMALL <= 64 * 1024);
+    let (message, used) = list::within(body.len(), || match body.len() {
+        bytes if bytes <= SMALL => {
+            bincode::serde::decode_from_slice(body, configuration::<SMALL>())
+        }
+        bytes if bytes <= MEDIUM => {
+            bincode::serde::decode_from_slice(body, configuration::<MEDIUM>())
+        }
+        _ => bincode::serde::decode_from_slice(body, configuration::<MAX_PAGE_BODY>()),
+    })?;
     match body.len() - used {
         0 => Ok(message),
         left => Err(CodecError::TrailingBytes(left)),

@@ -42,6 +42,9 @@ pub const MAX_DETAIL: usize = 8 * 1024;
 /// The longest name of a program or host in a greeting, in bytes.
 pub const MAX_LABEL: usize = 255;
 
+/// The longest digest, in bytes: twice what MD5 needs, for its successor.
+pub const MAX_DIGEST: usize = 32;
+
 /// The most capabilities that a server may list.
 pub const MAX_CAPABILITIES: usize = 64;
 

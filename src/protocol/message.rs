@@ -5,7 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{MAX_CAPABILITIES, MAX_MESSAGE_BODY, MAX_PAGE_ITEMS};
+use super::list;
 use super::wire::{WireDigest, WireEntry, WireItem, WireRef};
+
+/// As many texts as an ordinary message has room for: too many patterns are refused in words.
+const MAX_TEXTS: usize = MAX_MESSAGE_BODY / 8;
 
 /// A message from a client to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +38,7 @@ pub enum ClientBody {
         /// The folder to list; `None` is the root.
         folder: Option<String>,
         /// Globs relative to the folder; none lists everything below it. At most 64.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_TEXTS, 8>")]
         patterns: Vec<String>,
         /// Stop after this many items; 0 lists all.
         limit: u32,
@@ -83,6 +89,7 @@ pub enum ClientBody {
     /// after the last [`ServerBody::DownloadEnd`].
     DownloadPage {
         /// The next files, 1 to 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 12>")]
         files: Vec<WireRef>,
     },
     /// Ready. Opens an upload of this many files, which pages then describe.
@@ -93,6 +100,7 @@ pub enum ClientBody {
     /// Uploading, until all files are described. Answer: [`ServerBody::UploadReady`].
     UploadPage {
         /// The next files, 1 to 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 16>")]
         files: Vec<UploadFile>,
     },
     /// Uploading. Each described file is closed exactly once and in order: by `Begin`, data frames
@@ -197,6 +205,7 @@ pub enum ServerBody {
     /// Answers [`ClientBody::List`], in order of names (bytes).
     Page {
         /// The next items, at most 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 12>")]
         items: Vec<WireItem>,
         /// Whether this page ends the answer.
         last: bool,
@@ -211,12 +220,14 @@ pub enum ServerBody {
     /// these messages.
     UploadReady {
         /// The verdicts, in the page's order, 1 to 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 4>")]
         verdicts: Vec<Verdict>,
     },
     /// What became of uploaded files, as soon as it is known and in any order: one result for each
     /// file that was begun.
     UploadResults {
         /// The results, 1 to 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 18>")]
         results: Vec<UploadResult>,
     },
     /// Ends the answer to [`ClientBody::Upload`].
@@ -231,7 +242,7 @@ pub enum Verdict {
     /// Send it.
     Start,
     /// The name is taken by this file. With [`WireConflict::Replace`] it may be sent all the same.
-    Exists(WireEntry),
+    Exists(Box<WireEntry>),
     /// It would not be stored: do not send it.
     Refused {
         /// Why ([`ErrorCode`](super::ErrorCode)).
@@ -296,6 +307,7 @@ pub struct ServerInfo {
     /// This client's role, as in [`ServerBody::Welcome`].
     pub role: u8,
     /// What it can do beyond the first version, by name; at most 64.
+    #[serde(deserialize_with = "list::bounded::<_, _, MAX_CAPABILITIES, 8>")]
     pub capabilities: Vec<String>,
     /// Files that wait to be hashed.
     pub unhashed_files: u64,

@@ -12,6 +12,7 @@ pub mod session;
 
 mod error_code;
 mod failure;
+mod list;
 mod wire;
 
 pub use error_code::ErrorCode;

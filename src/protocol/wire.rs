@@ -1,5 +1,9 @@
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::limits::MAX_DIGEST;
 use crate::types::{Digest, Entry, FileName, FileRef, IdPrefix, Item, NameError, Timestamp};
 
 /// A field of a message that is well-formed bincode and still not what it should be.
@@ -14,24 +18,112 @@ pub enum WireError {
 }
 
 /// A digest and the algorithm that made it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WireDigest {
+///
+/// Behind a box, so that what may have a digest and has none stays small: a page has thousands.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireDigest(Box<Parts>);
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Parts {
     /// 1 is MD5.
-    pub algorithm: u8,
+    algorithm: u8,
     /// 16 bytes for MD5.
-    pub bytes: Vec<u8>,
+    bytes: DigestBytes,
 }
 
 impl WireDigest {
     const MD5: u8 = 1;
+
+    /// A digest as any algorithm makes it; `None` when it has more bytes than a digest may have.
+    pub fn new(algorithm: u8, bytes: &[u8]) -> Option<Self> {
+        let bytes = DigestBytes::new(bytes)?;
+        Some(WireDigest(Box::new(Parts { algorithm, bytes })))
+    }
+
+    /// The number of the algorithm; 1 is MD5.
+    pub fn algorithm(&self) -> u8 {
+        self.0.algorithm
+    }
+
+    /// The digest itself.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.bytes.as_slice()
+    }
+}
+
+impl fmt::Debug for WireDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WireDigest({}, {:02x?})", self.algorithm(), self.bytes())
+    }
+}
+
+/// At most [`MAX_DIGEST`] bytes: a list on the wire, and nothing on the heap.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct DigestBytes {
+    length: u8,
+    bytes: [u8; MAX_DIGEST],
+}
+
+impl DigestBytes {
+    fn new(from: &[u8]) -> Option<Self> {
+        let mut bytes = [0; MAX_DIGEST];
+        bytes.get_mut(..from.len())?.copy_from_slice(from);
+        let length = u8::try_from(from.len()).ok()?;
+        Some(DigestBytes { length, bytes })
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length.into()).unwrap_or_default()
+    }
+}
+
+impl Serialize for DigestBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.as_slice())
+    }
+}
+
+impl<'de> Deserialize<'de> for DigestBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = DigestBytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX_DIGEST} bytes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<DigestBytes, A::Error> {
+                let mut digest = DigestBytes {
+                    length: 0,
+                    bytes: [0; MAX_DIGEST],
+                };
+                while let Some(byte) = items.next_element()? {
+                    let room = digest.bytes.get_mut(usize::from(digest.length));
+                    *room.ok_or_else(|| A::Error::invalid_length(MAX_DIGEST + 1, &self))? = byte;
+                    digest.length += 1;
+                }
+                Ok(digest)
+            }
+        }
+        deserializer.deserialize_seq(Bytes)
+    }
 }
 
 impl From<Digest> for WireDigest {
     fn from(digest: Digest) -> Self {
-        WireDigest {
-            algorithm: Self::MD5,
-            bytes: digest.bytes().to_vec(),
+        let Digest::Md5(md5) = digest;
+        let mut bytes = [0; MAX_DIGEST];
+        for (to, from) in bytes.iter_mut().zip(md5) {
+            *to = from;
         }
+        WireDigest(Box::new(Parts {
+            algorithm: Self::MD5,
+            bytes: DigestBytes {
+                length: md5.len() as u8,
+                bytes,
+            },
+        }))
     }
 }
 
@@ -39,10 +131,10 @@ impl TryFrom<WireDigest> for Digest {
     type Error = WireError;
 
     fn try_from(wire: WireDigest) -> Result<Self, WireError> {
-        if wire.algorithm != WireDigest::MD5 {
+        if wire.algorithm() != WireDigest::MD5 {
             return Err(WireError::Field("unknown digest algorithm"));
         }
-        let bytes = wire.bytes.try_into();
+        let bytes = wire.bytes().try_into();
         bytes
             .map(Digest::Md5)
             .map_err(|_| WireError::Field("an MD5 digest has 16 bytes"))
@@ -107,6 +199,20 @@ impl From<&Entry> for WireEntry {
             modified_nanoseconds: entry.modified.nanoseconds(),
             executable: entry.executable,
         }
+    }
+}
+
+impl From<&Entry> for Box<WireEntry> {
+    fn from(entry: &Entry) -> Self {
+        Box::new(entry.into())
+    }
+}
+
+impl TryFrom<Box<WireEntry>> for Entry {
+    type Error = WireError;
+
+    fn try_from(wire: Box<WireEntry>) -> Result<Self, WireError> {
+        Entry::try_from(*wire)
     }
 }
 
@@ -178,23 +284,9 @@ mod tests {
         assert!(with(|e| e.name = "a\u{1b}[2J".into()).is_err());
         assert!(with(|e| e.modified_nanoseconds = 1_000_000_000).is_err());
         assert!(with(|e| e.modified_seconds = i64::MIN).is_err());
-        assert!(
-            with(|e| {
-                e.id = Some(WireDigest {
-                    algorithm: 9,
-                    bytes: vec![0; 16],
-                })
-            })
-            .is_err()
-        );
-        assert!(
-            with(|e| {
-                e.id = Some(WireDigest {
-                    algorithm: 1,
-                    bytes: vec![0; 15],
-                })
-            })
-            .is_err()
-        );
+        assert!(with(|e| e.id = WireDigest::new(9, &[0; 16])).is_err());
+        assert!(with(|e| e.id = WireDigest::new(1, &[0; 15])).is_err());
+        assert!(with(|e| e.id = WireDigest::new(1, &[0; 16])).is_ok());
+        assert_eq!(WireDigest::new(1, &[0; MAX_DIGEST + 1]), None);
     }
 }
