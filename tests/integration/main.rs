@@ -1,11 +1,13 @@
 //! Everything that is tested from outside the crate, in one binary: one file per subject.
 
+mod allocations;
 mod conversation;
 mod harness;
 mod hostile_server;
 mod house;
 #[cfg(unix)]
 mod prompt;
+mod protocol;
 mod readme;
 mod script;
 mod store_mode;

@@ -1,0 +1,259 @@
+//! One value of every message, with everything in it that can be in it: what `docs/PROTOCOL.md`
+//! shows.
+
+use fileshare::protocol::message::{
+    ClientBody, ClientMessage, FileMessage, ServerBody, ServerInfo, ServerMessage, UploadFile,
+    UploadResult, Verdict, WireConflict,
+};
+use fileshare::protocol::{ErrorCode, WireDigest, WireEntry, WireItem, WireRef};
+use fileshare::types::Digest;
+
+/// The MD5 of `text`, as every digest in the samples.
+pub fn md5(text: &str) -> WireDigest {
+    let mut hasher = fileshare::digest::Hasher::new();
+    hasher.update(text.as_bytes());
+    Digest::into(hasher.finish())
+}
+
+/// The entry of a file that contains `content`.
+pub fn entry(name: &str, content: &str) -> WireEntry {
+    WireEntry {
+        name: name.to_owned(),
+        id: Some(md5(content)),
+        size: content.len() as u64,
+        modified_seconds: 1_767_225_600,
+        modified_nanoseconds: 500_000_000,
+        executable: false,
+    }
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+/// Every client message, in the order of the variants, [`FileMessage`] by [`FileMessage`].
+pub fn client() -> Vec<ClientMessage> {
+    let if_match = || Some(md5("old\n"));
+    let bodies = [
+        ClientBody::Hello {
+            software: text("fileshare/0.1.0"),
+        },
+        ClientBody::Ping,
+        ClientBody::Info,
+        ClientBody::List {
+            folder: Some(text("docs")),
+            patterns: vec![text("*.txt")],
+            limit: 100,
+        },
+        ClientBody::Stat {
+            file: WireRef::Name(text("docs/a.txt")),
+            wait_for_id: true,
+        },
+        ClientBody::Rename {
+            from: WireRef::Id(text("5d4140")),
+            to: text("docs/b.txt"),
+            if_match: if_match(),
+            dry_run: false,
+        },
+        ClientBody::Remove {
+            file: WireRef::Name(text("old")),
+            recursive: true,
+            if_match: if_match(),
+            dry_run: true,
+        },
+        ClientBody::MakeFolder {
+            name: text("new/folder"),
+            dry_run: false,
+        },
+        ClientBody::Download { files: 2 },
+        ClientBody::DownloadPage {
+            files: vec![WireRef::Name(text("a.txt")), WireRef::Id(text("5d4140"))],
+        },
+        ClientBody::Upload { files: 1 },
+        ClientBody::UploadPage {
+            files: vec![UploadFile {
+                name: text("docs/a.txt"),
+                size: Some(6),
+                modified: Some((1_767_225_600, 500_000_000)),
+                executable: false,
+                on_conflict: WireConflict::Replace,
+                if_match: if_match(),
+            }],
+        },
+        ClientBody::File(FileMessage::Begin {
+            index: 0,
+            offset: 0,
+            entry: None,
+        }),
+        ClientBody::File(FileMessage::End {
+            digest: md5("hello\n"),
+        }),
+        ClientBody::File(FileMessage::Abort {
+            index: 0,
+            code: ErrorCode::Io.number(),
+            detail: text("a.txt cannot be read"),
+        }),
+        ClientBody::Skip { index: 0 },
+        ClientBody::Alive,
+    ];
+    let number = |body: &ClientBody| {
+        if matches!(body, ClientBody::Hello { .. }) {
+            0
+        } else {
+            7
+        }
+    };
+    let message = |body| ClientMessage {
+        number: number(&body),
+        body,
+    };
+    bodies.into_iter().map(message).collect()
+}
+
+/// Every server message, likewise.
+pub fn server() -> Vec<ServerMessage> {
+    let bodies = [
+        ServerBody::Welcome {
+            software: text("fileshare/0.1.0"),
+            role: 2,
+        },
+        ServerBody::Refused {
+            code: ErrorCode::NotFound.number(),
+            detail: text("no such file"),
+        },
+        ServerBody::Pong,
+        ServerBody::Info(ServerInfo {
+            software: text("fileshare/0.1.0"),
+            protocol: 1,
+            host: text("attic"),
+            identity: Some(text("sha256:00ff")),
+            uptime: 3600,
+            files: 2,
+            bytes: 12,
+            free: Some(1 << 40),
+            max_file_size: Some(1 << 32),
+            quota: Some(1 << 41),
+            max_connections: 16_384,
+            idle_timeout: 1800,
+            portable_names: true,
+            durable: true,
+            role: 2,
+            capabilities: vec![text("example")],
+            unhashed_files: 1,
+            unhashed_bytes: 6,
+            left_out_links: 1,
+            left_out_special: 2,
+            left_out_mounts: 3,
+            left_out_names: 4,
+            left_out_twins: 5,
+            left_out_unreadable: 6,
+        }),
+        ServerBody::Page {
+            items: vec![
+                WireItem::File(entry("docs/a.txt", "hello\n")),
+                WireItem::Folder(text("docs/empty")),
+            ],
+            last: true,
+        },
+        ServerBody::Item(WireItem::File(entry("docs/a.txt", "hello\n"))),
+        ServerBody::File(FileMessage::Begin {
+            index: 0,
+            offset: 0,
+            entry: Some(entry("a.txt", "hello\n")),
+        }),
+        ServerBody::File(FileMessage::End {
+            digest: md5("hello\n"),
+        }),
+        ServerBody::File(FileMessage::Abort {
+            index: 1,
+            code: ErrorCode::NotFound.number(),
+            detail: text("no such file"),
+        }),
+        ServerBody::DownloadEnd,
+        ServerBody::UploadReady {
+            verdicts: vec![
+                Verdict::Start,
+                Verdict::Exists(Box::new(entry("b.txt", "old\n"))),
+                Verdict::Refused {
+                    code: ErrorCode::InvalidName.number(),
+                    detail: text("a name has no '.' or '..' part"),
+                },
+            ],
+        },
+        ServerBody::UploadResults {
+            results: vec![
+                UploadResult::Stored {
+                    index: 0,
+                    entry: entry("a.txt", "hello\n"),
+                },
+                UploadResult::Failed {
+                    index: 1,
+                    code: ErrorCode::DiskFull.number(),
+                    detail: text("the disk is full"),
+                },
+            ],
+        },
+        ServerBody::UploadEnd,
+        ServerBody::Alive,
+    ];
+    let number = |body: &ServerBody| {
+        if matches!(body, ServerBody::Welcome { .. }) {
+            0
+        } else {
+            7
+        }
+    };
+    let message = |body| ServerMessage {
+        number: number(&body),
+        body,
+    };
+    bodies.into_iter().map(message).collect()
+}
+
+/// What the document calls the message. No wildcard: a new variant stops the build here, and then
+/// the tests until it has a sample.
+pub fn client_name(body: &ClientBody) -> &'static str {
+    match body {
+        ClientBody::Hello { .. } => "Hello",
+        ClientBody::Ping => "Ping",
+        ClientBody::Info => "Info",
+        ClientBody::List { .. } => "List",
+        ClientBody::Stat { .. } => "Stat",
+        ClientBody::Rename { .. } => "Rename",
+        ClientBody::Remove { .. } => "Remove",
+        ClientBody::MakeFolder { .. } => "MakeFolder",
+        ClientBody::Download { .. } => "Download",
+        ClientBody::DownloadPage { .. } => "DownloadPage",
+        ClientBody::Upload { .. } => "Upload",
+        ClientBody::UploadPage { .. } => "UploadPage",
+        ClientBody::File(file) => file_name(file),
+        ClientBody::Skip { .. } => "Skip",
+        ClientBody::Alive => "Alive",
+    }
+}
+
+/// The same for the server's messages.
+pub fn server_name(body: &ServerBody) -> &'static str {
+    match body {
+        ServerBody::Welcome { .. } => "Welcome",
+        ServerBody::Refused { .. } => "Refused",
+        ServerBody::Pong => "Pong",
+        ServerBody::Info(_) => "Info",
+        ServerBody::Page { .. } => "Page",
+        ServerBody::Item(_) => "Item",
+        ServerBody::File(file) => file_name(file),
+        ServerBody::DownloadEnd => "DownloadEnd",
+        ServerBody::UploadReady { .. } => "UploadReady",
+        ServerBody::UploadResults { .. } => "UploadResults",
+        ServerBody::UploadEnd => "UploadEnd",
+        ServerBody::Alive => "Alive",
+    }
+}
+
+fn file_name(file: &FileMessage) -> &'static str {
+    match file {
+        FileMessage::Begin { .. } => "File Begin",
+        FileMessage::End { .. } => "File End",
+        FileMessage::Abort { .. } => "File Abort",
+    }
+}

@@ -1,0 +1,1021 @@
+//! The conversations in `tests/vectors/`, as they were written down first.
+//!
+//! A vector is added, never edited: [`write_what_is_missing`] leaves every file alone that is there
+//! already. When code and vector differ, the code is wrong, or it is another protocol version.
+
+use std::fmt::Write;
+
+use fileshare::protocol::ErrorCode;
+use fileshare::protocol::message::{
+    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadFile, UploadResult,
+    Verdict, WireConflict,
+};
+use fileshare::protocol::{WireItem, WireRef};
+
+use super::samples::{self, entry, md5};
+use super::{dump, vectors};
+
+struct Script {
+    name: &'static str,
+    text: String,
+}
+
+impl Script {
+    fn new(name: &'static str, about: &str, outcome: &str) -> Self {
+        let mut text = String::new();
+        for line in about.lines() {
+            let _ = writeln!(text, "# {}", line.trim());
+        }
+        let _ = writeln!(text, "outcome: {outcome}");
+        Script { name, text }
+    }
+
+    /// A piece as bytes in hex digits, and what they are.
+    fn raw(mut self, who: &str, lines: &[(&str, &str)]) -> Self {
+        let _ = writeln!(self.text, "\n{who}");
+        for (hex, what) in lines {
+            let line = format!("{hex:<48} # {what}");
+            let _ = writeln!(self.text, "{}", line.trim_end_matches([' ', '#']));
+        }
+        self
+    }
+
+    fn prefaces(self) -> Self {
+        self.raw(
+            "client preface",
+            &[("46 53 48 52 01 01 00 00", "FSHR; versions 1 to 1; no flags")],
+        )
+        .raw(
+            "server preface",
+            &[(
+                "46 53 48 52 01 01 00 00",
+                "FSHR; version 1 it is; the highest is 1; no refusal",
+            )],
+        )
+    }
+
+    fn greeting(self) -> Self {
+        let hello = ClientBody::Hello {
+            software: "example/1".into(),
+        };
+        let welcome = ServerBody::Welcome {
+            software: "example/1".into(),
+            role: 3,
+        };
+        self.prefaces().client(0, hello).server(0, welcome)
+    }
+
+    fn client(mut self, number: u32, body: ClientBody) -> Self {
+        let name = samples::client_name(&body);
+        let frame = dump::render(&ClientMessage { number, body });
+        let _ = write!(self.text, "\nclient {name}\n{frame}");
+        self
+    }
+
+    fn server(mut self, number: u32, body: ServerBody) -> Self {
+        let name = samples::server_name(&body);
+        let frame = dump::render(&ServerMessage { number, body });
+        let _ = write!(self.text, "\nserver {name}\n{frame}");
+        self
+    }
+
+    /// A data frame with the letter so many times.
+    fn data(self, who: &str, letter: u8, times: usize) -> Self {
+        let header: Vec<_> = (times as u32 + 1)
+            .to_be_bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .into();
+        let header = format!("{} 01", header.join(" "));
+        let about = format!("length {}; kind 1: data", times + 1);
+        let body = format!("{letter:02x}*{times}");
+        self.raw(
+            &format!("{who} data"),
+            &[(&header, &about), (&body, &format!("{times} bytes"))],
+        )
+    }
+}
+
+fn file(name: &str, size: usize, on_conflict: WireConflict) -> UploadFile {
+    UploadFile {
+        name: name.into(),
+        size: Some(size as u64),
+        modified: Some((1_767_225_600, 0)),
+        executable: false,
+        on_conflict,
+        if_match: None,
+    }
+}
+
+fn page(files: Vec<UploadFile>) -> ClientBody {
+    ClientBody::UploadPage { files }
+}
+
+fn names(names: &[&str]) -> ClientBody {
+    ClientBody::DownloadPage {
+        files: names
+            .iter()
+            .map(|name| WireRef::Name((*name).into()))
+            .collect(),
+    }
+}
+
+fn begin(index: u32) -> ClientBody {
+    ClientBody::File(FileMessage::Begin {
+        index,
+        offset: 0,
+        entry: None,
+    })
+}
+
+fn end(content: &str) -> ClientBody {
+    ClientBody::File(FileMessage::End {
+        digest: md5(content),
+    })
+}
+
+fn abort(index: u32, code: ErrorCode, detail: &str) -> FileMessage {
+    FileMessage::Abort {
+        index,
+        code: code.number(),
+        detail: detail.into(),
+    }
+}
+
+fn begins(index: u32, name: &str, content: &str) -> ServerBody {
+    ServerBody::File(FileMessage::Begin {
+        index,
+        offset: 0,
+        entry: Some(entry(name, content)),
+    })
+}
+
+fn ends(content: &str) -> ServerBody {
+    ServerBody::File(FileMessage::End {
+        digest: md5(content),
+    })
+}
+
+fn ready(verdicts: Vec<Verdict>) -> ServerBody {
+    ServerBody::UploadReady { verdicts }
+}
+
+fn results(results: Vec<UploadResult>) -> ServerBody {
+    ServerBody::UploadResults { results }
+}
+
+fn stored(index: u32, name: &str, content: &str) -> UploadResult {
+    UploadResult::Stored {
+        index,
+        entry: entry(name, content),
+    }
+}
+
+fn refused(code: ErrorCode, detail: &str) -> ServerBody {
+    ServerBody::Refused {
+        code: code.number(),
+        detail: detail.into(),
+    }
+}
+
+fn stat(name: &str) -> ClientBody {
+    ClientBody::Stat {
+        file: WireRef::Name(name.into()),
+        wait_for_id: false,
+    }
+}
+
+fn list() -> ClientBody {
+    ClientBody::List {
+        folder: None,
+        patterns: vec![],
+        limit: 0,
+    }
+}
+
+fn folder(name: &str) -> ServerBody {
+    ServerBody::Item(WireItem::Folder(name.into()))
+}
+
+/// An upload of `files` files called a, b, c …, all described.
+fn uploading(script: Script, files: usize) -> Script {
+    let described: Vec<_> = ["a", "b", "c", "d"]
+        .iter()
+        .take(files)
+        .map(|name| file(name, 1, WireConflict::Refuse))
+        .collect();
+    script
+        .greeting()
+        .client(
+            1,
+            ClientBody::Upload {
+                files: files as u32,
+            },
+        )
+        .client(1, page(described))
+        .server(1, ready(vec![Verdict::Start; files]))
+}
+
+fn scenarios() -> Vec<Script> {
+    let mut all = conversations();
+    all.extend(violations_of_clients());
+    all.extend(violations_of_servers());
+    all
+}
+
+fn conversations() -> Vec<Script> {
+    use WireConflict::{Refuse, Rename, Replace};
+    let hello = || ClientBody::Hello {
+        software: "example/1".into(),
+    };
+    let welcome = || ServerBody::Welcome {
+        software: "example/1".into(),
+        role: 2,
+    };
+    let mut all = vec![
+        Script::new("001-greeting-and-ping", "The shortest conversation.", "complete")
+            .greeting()
+            .client(1, ClientBody::Ping)
+            .server(1, ServerBody::Pong),
+        Script::new("002-version-refused", "A client of a later time, which no longer speaks version 1.", "refused: Version")
+            .raw("client preface", &[("46 53 48 52 02 07 00 00", "FSHR; versions 2 to 7")])
+            .raw("server preface", &[("46 53 48 52 00 01 00 01", "no version; the highest here is 1; reason 1")]),
+        Script::new("003-a-later-client-steps-down", "A client that speaks versions 1 to 7, and sets a flag that version 1 ignores.", "complete")
+            .raw("client preface", &[("46 53 48 52 01 07 80 00", "FSHR; versions 1 to 7; a flag")])
+            .raw("server preface", &[("46 53 48 52 01 01 00 00", "version 1")])
+            .client(0, hello())
+            .server(0, welcome()),
+        Script::new("004-not-a-preface", "Bytes of something else.", "refused: NotAPreface")
+            .raw("client preface", &[("46 53 48 4f 50 20 31 0a", "FSHOP 1")])
+            .raw("server preface", &[("46 53 48 52 00 01 00 02", "reason 2")]),
+        Script::new("005-versions-upside-down", "The lowest version is above the highest: not a preface.", "refused: NotAPreface")
+            .raw("client preface", &[("46 53 48 52 02 01 00 00", "versions 2 to 1")])
+            .raw("server preface", &[("46 53 48 52 00 01 00 02", "reason 2")]),
+        Script::new("006-server-is-full", "The server refuses before it has read anything.", "refused: Busy")
+            .raw("client preface", &[("46 53 48 52 01 01 00 00", "FSHR; versions 1 to 1")])
+            .raw("server preface", &[("46 53 48 52 00 01 00 03", "reason 3")]),
+        Script::new("007-all-in-one-write", "Preface, greeting and the first requests may leave together; answers come in order.", "complete")
+            .prefaces()
+            .client(0, hello())
+            .client(1, ClientBody::Ping)
+            .client(2, ClientBody::Info)
+            .server(0, welcome())
+            .server(1, ServerBody::Pong)
+            .server(2, samples::server().remove(3).body),
+        Script::new("010-list-in-two-pages", "The end is said by `last`; the last page may be empty.", "complete")
+            .greeting()
+            .client(1, list())
+            .server(1, ServerBody::Page {
+                items: vec![WireItem::File(entry("a.txt", "hello\n")), WireItem::Folder("b".into())],
+                last: false,
+            })
+            .server(1, ServerBody::Page {
+                items: vec![WireItem::File(entry("c.txt", ""))],
+                last: true,
+            }),
+        Script::new("011-list-refused", "A list may be refused, even after pages.", "complete")
+            .greeting()
+            .client(1, list())
+            .server(1, ServerBody::Page { items: vec![WireItem::Folder("b".into())], last: false })
+            .server(1, refused(ErrorCode::Io, "the disk cannot be read")),
+        Script::new("012-stat-not-found", "A refused request ends nothing but itself.", "complete")
+            .greeting()
+            .client(1, stat("missing.txt"))
+            .server(1, refused(ErrorCode::NotFound, "missing.txt: no such file"))
+            .client(2, stat("a.txt"))
+            .server(2, ServerBody::Item(WireItem::File(entry("a.txt", "hello\n")))),
+        Script::new("013-changes", "Rename by id, remove a folder, make a folder; the first takes its time.", "complete")
+            .greeting()
+            .client(1, samples::client().remove(5).body)
+            .server(1, ServerBody::Alive)
+            .server(1, ServerBody::Item(WireItem::File(entry("docs/b.txt", "old\n"))))
+            .client(2, samples::client().remove(6).body)
+            .server(2, folder("old"))
+            .client(3, ClientBody::MakeFolder { name: "new/folder".into(), dry_run: false })
+            .server(3, folder("new/folder")),
+        Script::new("014-repeated-number", "A request that is said again with its number is answered again and not done again.\nNumbers may leave gaps.", "complete")
+            .greeting()
+            .client(5, ClientBody::MakeFolder { name: "once".into(), dry_run: false })
+            .server(5, folder("once"))
+            .client(5, ClientBody::MakeFolder { name: "once".into(), dry_run: false })
+            .server(5, folder("once"))
+            .client(9, ClientBody::Ping)
+            .server(9, ServerBody::Pong),
+        Script::new("020-upload-of-three", "One new file in two data frames, one that exists and is skipped, one whose source fails.\nThe result of the first comes while the third is being sent.", "complete")
+            .greeting()
+            .client(1, ClientBody::Upload { files: 3 })
+            .client(1, page(vec![file("a", 65_537, Refuse), file("b", 4, Replace), file("c", 9, Refuse)]))
+            .server(1, ready(vec![Verdict::Start, Verdict::Exists(Box::new(entry("b", "old\n"))), Verdict::Start]))
+            .client(1, begin(0))
+            .data("client", b'a', 65_536)
+            .data("client", b'a', 1)
+            .client(1, end(&"a".repeat(65_537)))
+            .client(1, ClientBody::Skip { index: 1 })
+            .client(1, begin(2))
+            .server(1, results(vec![stored(0, "a", &"a".repeat(65_537))]))
+            .data("client", b'c', 4)
+            .client(1, ClientBody::File(abort(2, ErrorCode::Conflict, "c became shorter while it was being sent")))
+            .server(1, results(vec![UploadResult::Failed {
+                index: 2,
+                code: ErrorCode::Conflict.number(),
+                detail: "c became shorter while it was being sent".into(),
+            }]))
+            .server(1, ServerBody::UploadEnd)
+            .client(2, ClientBody::Ping)
+            .server(2, ServerBody::Pong),
+        Script::new("021-empty-file", "An empty file has no data frame.", "complete")
+            .greeting()
+            .client(1, ClientBody::Upload { files: 1 })
+            .client(1, page(vec![file("empty", 0, Rename)]))
+            .server(1, ready(vec![Verdict::Start]))
+            .client(1, begin(0))
+            .client(1, end(""))
+            .server(1, results(vec![stored(0, "empty", "")]))
+            .server(1, ServerBody::UploadEnd),
+        Script::new("022-upload-refused-file-by-file", "A verdict refuses one file, which the client aborts; another fails in the middle, and the\nclient, told early, aborts it too: each begun file has one result, and no more.", "complete")
+            .greeting()
+            .client(1, ClientBody::Upload { files: 2 })
+            .client(1, page(vec![file("../x", 1, Refuse), file("b", 200_000, Refuse)]))
+            .server(1, ready(vec![Verdict::Refused {
+                code: ErrorCode::InvalidName.number(),
+                detail: "a name has no '.' or '..' part".into(),
+            }]))
+            .server(1, ready(vec![Verdict::Start]))
+            .client(1, ClientBody::File(abort(0, ErrorCode::InvalidName, "refused")))
+            .client(1, begin(1))
+            .data("client", b'b', 65_536)
+            .server(1, results(vec![UploadResult::Failed {
+                index: 1,
+                code: ErrorCode::DiskFull.number(),
+                detail: "the disk is full".into(),
+            }]))
+            .client(1, ClientBody::File(abort(1, ErrorCode::Conflict, "stopped")))
+            .server(1, ServerBody::UploadEnd),
+        Script::new("023-upload-in-pages", "Three pages of one file: the third may be described once the first file is closed.\nSigns of life from both sides.", "complete")
+            .greeting()
+            .client(4, ClientBody::Upload { files: 3 })
+            .client(4, page(vec![file("a", 1, Refuse)]))
+            .client(4, page(vec![file("b", 1, Refuse)]))
+            .server(4, ServerBody::Alive)
+            .client(4, ClientBody::Alive)
+            .server(4, ready(vec![Verdict::Start]))
+            .server(4, ready(vec![Verdict::Start]))
+            .client(4, begin(0))
+            .client(4, ClientBody::Alive)
+            .data("client", b'a', 1)
+            .client(4, end("a"))
+            .client(4, page(vec![file("c", 1, Refuse)]))
+            .client(4, begin(1))
+            .data("client", b'b', 1)
+            .client(4, end("b"))
+            .server(4, ready(vec![Verdict::Start]))
+            .client(4, ClientBody::Skip { index: 2 })
+            .server(4, results(vec![stored(1, "b", "b"), stored(0, "a", "a")]))
+            .server(4, ServerBody::UploadEnd),
+        Script::new("030-download-of-two", "The second cannot be sent.", "complete")
+            .greeting()
+            .client(1, ClientBody::Download { files: 2 })
+            .client(1, names(&["a.txt", "gone.txt"]))
+            .server(1, begins(0, "a.txt", "hhhhhh"))
+            .data("server", b'h', 6)
+            .server(1, ends("hhhhhh"))
+            .server(1, ServerBody::File(abort(1, ErrorCode::NotFound, "gone.txt: no such file")))
+            .server(1, ServerBody::DownloadEnd),
+        Script::new("031-download-stopped", "The client wants no more of the first file; the server aborts it and goes on. A second Skip\ncomes too late and is ignored.", "complete")
+            .greeting()
+            .client(1, ClientBody::Download { files: 2 })
+            .client(1, names(&["a", "b"]))
+            .server(1, begins(0, "a", &"a".repeat(100_000)))
+            .data("server", b'a', 65_536)
+            .client(1, ClientBody::Skip { index: 0 })
+            .server(1, ServerBody::File(abort(0, ErrorCode::Conflict, "it was skipped on request")))
+            .server(1, begins(1, "b", "b"))
+            .data("server", b'b', 1)
+            .server(1, ends("b"))
+            .client(1, ClientBody::Skip { index: 1 })
+            .server(1, ServerBody::DownloadEnd),
+        Script::new("032-request-behind-a-download", "A request that arrives while a download is sent waits its turn.", "complete")
+            .greeting()
+            .client(1, ClientBody::Download { files: 1 })
+            .client(1, names(&["a"]))
+            .client(2, ClientBody::Ping)
+            .server(1, begins(0, "a", "a"))
+            .server(1, ServerBody::Alive)
+            .data("server", b'a', 1)
+            .server(1, ends("a"))
+            .server(1, ServerBody::DownloadEnd)
+            .server(2, ServerBody::Pong),
+        Script::new("033-download-in-pages", "By name and by id, in three pages.", "complete")
+            .greeting()
+            .client(1, ClientBody::Download { files: 3 })
+            .client(1, names(&["a"]))
+            .client(1, ClientBody::DownloadPage { files: vec![WireRef::Id("92eb5f".into())] })
+            .server(1, begins(0, "a", ""))
+            .server(1, ends(""))
+            .client(1, names(&["c"]))
+            .server(1, begins(1, "b", "b"))
+            .data("server", b'b', 1)
+            .server(1, ends("b"))
+            .server(1, ServerBody::File(abort(2, ErrorCode::Forbidden, "reading needs the role reader")))
+            .server(1, ServerBody::DownloadEnd),
+        Script::new("040-server-stops", "With number 0 a refusal ends the conversation, here in place of an answer.", "ended by the server")
+            .greeting()
+            .client(1, ClientBody::Ping)
+            .server(0, refused(ErrorCode::Busy, "the server is stopping")),
+        Script::new("041-not-welcome", "A refusal instead of a welcome.", "ended by the server")
+            .prefaces()
+            .client(0, hello())
+            .server(0, refused(ErrorCode::Forbidden, "nobody is welcome here")),
+    ];
+    all.push(
+        Script::new(
+            "042-after-the-largest-frame",
+            "One data frame of 1 MiB, which ends on a segment, and a file that ends with it.",
+            "complete",
+        )
+        .greeting()
+        .client(1, ClientBody::Upload { files: 1 })
+        .client(1, page(vec![file("big", 1 << 20, Refuse)]))
+        .server(1, ready(vec![Verdict::Start]))
+        .client(1, begin(0))
+        .data("client", b'x', 1 << 20)
+        .client(1, end(&"x".repeat(1 << 20)))
+        .server(1, results(vec![stored(0, "big", &"x".repeat(1 << 20))]))
+        .server(1, ServerBody::UploadEnd),
+    );
+    all
+}
+
+fn violations_of_clients() -> Vec<Script> {
+    let hello = |software: &str| ClientBody::Hello {
+        software: software.into(),
+    };
+    let rejected =
+        |name, about, why: &str| Script::new(name, about, &format!("server rejects: {why}"));
+    vec![
+        rejected(
+            "101-request-before-the-greeting",
+            "Hello comes first.",
+            "anything before the greeting",
+        )
+        .prefaces()
+        .client(1, ClientBody::Ping),
+        rejected(
+            "102-second-hello",
+            "Hello comes once.",
+            "a part of a transfer that is not under way",
+        )
+        .greeting()
+        .client(0, hello("example/1")),
+        rejected(
+            "103-long-label",
+            "256 bytes of software.",
+            "the name of a program or host that is too long",
+        )
+        .prefaces()
+        .client(0, hello(&"x".repeat(256))),
+        rejected(
+            "104-request-without-a-number",
+            "0 is for greetings.",
+            "a request without a number",
+        )
+        .greeting()
+        .client(0, ClientBody::Ping),
+        rejected(
+            "105-transfer-asked-for-twice",
+            "Only requests with one answer may be repeated.",
+            "a list or transfer cannot be asked for again by its number",
+        )
+        .greeting()
+        .client(1, ClientBody::Ping)
+        .server(1, ServerBody::Pong)
+        .client(1, ClientBody::Upload { files: 1 }),
+        rejected("110-empty-frame", "Not even a kind.", "a frame of no bytes")
+            .prefaces()
+            .raw("client nothing", &[("00 00 00 00 00", "length 0")]),
+        rejected(
+            "111-unknown-kind",
+            "Kind 2 is reserved.",
+            "a frame of unknown kind 2",
+        )
+        .greeting()
+        .raw(
+            "client compressed data",
+            &[("00 00 00 02 02", "length 2; kind 2"), ("00", "")],
+        ),
+        rejected(
+            "112-oversized-before-the-greeting",
+            "A stranger gets 4 KiB: the header is refused, and nothing is read behind it.",
+            "a frame body of 4097 bytes where at most 4096 are allowed",
+        )
+        .prefaces()
+        .raw("client Hello", &[("00 00 10 02 00", "length 4098; kind 0")]),
+        rejected(
+            "113-oversized-message",
+            "A client that is known gets 64 KiB.",
+            "a frame body of 65537 bytes where at most 65536 are allowed",
+        )
+        .greeting()
+        .raw("client List", &[("00 01 00 02 00", "length 65538; kind 0")]),
+        rejected(
+            "114-oversized-data",
+            "A data frame has 1 MiB at most.",
+            "a frame body of 1048577 bytes where at most 1048576 are allowed",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(1, begin(0))
+        .raw(
+            "client data",
+            &[("00 10 00 02 01", "length 1048578; kind 1")],
+        ),
+        rejected(
+            "115-the-longest-length",
+            "4 GiB.",
+            "a frame body of 4294967294 bytes where at most 65536 are allowed",
+        )
+        .greeting()
+        .raw(
+            "client Ping",
+            &[("ff ff ff ff 00", "length 4294967295; kind 0")],
+        ),
+        rejected(
+            "120-trailing-byte",
+            "A message is exactly as long as its frame.",
+            "malformed message",
+        )
+        .greeting()
+        .raw(
+            "client Ping",
+            &[
+                ("00 00 00 0a 00", "length 10; kind 0"),
+                ("01 00 00 00 01 00 00 00", "number 1: Ping"),
+                ("00", "a byte too many"),
+            ],
+        ),
+        rejected(
+            "121-unknown-variant",
+            "A client says nothing that begins with 15.",
+            "malformed message",
+        )
+        .greeting()
+        .raw(
+            "client unknown",
+            &[
+                ("00 00 00 09 00", "length 9; kind 0"),
+                ("01 00 00 00 0f 00 00 00", "number 1: variant 15"),
+            ],
+        ),
+        rejected(
+            "123-empty-body",
+            "A frame has a body of no bytes, which is no message.",
+            "malformed message",
+        )
+        .greeting()
+        .raw("client nothing", &[("00 00 00 01 00", "length 1; kind 0")]),
+        rejected(
+            "124-string-beyond-the-frame",
+            "A string that claims more bytes than there are.",
+            "malformed message",
+        )
+        .prefaces()
+        .raw(
+            "client Hello",
+            &[
+                ("00 00 00 15 00", "length 21; kind 0"),
+                ("00 00 00 00 00 00 00 00", "number 0: Hello"),
+                ("ff ff 00 00 00 00 00 00", "software: 65535 bytes"),
+                ("61 62 63 64", "four of them"),
+            ],
+        ),
+        rejected(
+            "125-list-beyond-the-frame",
+            "A list that claims 2^40 files.",
+            "malformed message",
+        )
+        .greeting()
+        .raw(
+            "client DownloadPage",
+            &[
+                ("00 00 00 11 00", "length 17; kind 0"),
+                ("01 00 00 00 09 00 00 00", "number 1: DownloadPage"),
+                ("00 00 00 00 00 01 00 00", "files: 1099511627776 items"),
+            ],
+        ),
+        rejected("126-not-utf-8", "Strings are UTF-8.", "malformed message")
+            .prefaces()
+            .raw(
+                "client Hello",
+                &[
+                    ("00 00 00 12 00", "length 18; kind 0"),
+                    ("00 00 00 00 00 00 00 00", "number 0: Hello"),
+                    ("01 00 00 00 00 00 00 00", "software: 1 byte"),
+                    ("ff", "never in UTF-8"),
+                ],
+            ),
+        rejected("127-bool-of-two", "A bool is 0 or 1.", "malformed message")
+            .greeting()
+            .raw(
+                "client MakeFolder",
+                &[
+                    ("00 00 00 13 00", "length 19; kind 0"),
+                    ("01 00 00 00 07 00 00 00", "number 1: MakeFolder"),
+                    ("01 00 00 00 00 00 00 00", "name: 1 byte"),
+                    ("61", "a"),
+                    ("02", "dry_run: 2"),
+                ],
+            ),
+        rejected(
+            "128-option-of-two",
+            "An option begins with 0 or 1.",
+            "malformed message",
+        )
+        .greeting()
+        .raw(
+            "client List",
+            &[
+                ("00 00 00 0a 00", "length 10; kind 0"),
+                ("01 00 00 00 03 00 00 00", "number 1: List"),
+                ("02", "folder: 2"),
+            ],
+        ),
+        rejected(
+            "129-big-endian",
+            "Integers in messages are little-endian.",
+            "malformed message",
+        )
+        .greeting()
+        .raw(
+            "client Ping",
+            &[
+                ("00 00 00 09 00", "length 9; kind 0"),
+                (
+                    "00 00 00 01 00 00 00 01",
+                    "number 1 and variant 1, the wrong way round",
+                ),
+            ],
+        ),
+        rejected(
+            "122-batch-of-nothing",
+            "A batch has at least one file.",
+            "a batch of no files, or of too many",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 0 }),
+        rejected(
+            "130-data-outside-a-file",
+            "No file is open.",
+            "file content outside of a file",
+        )
+        .pipe(|script| uploading(script, 1))
+        .data("client", b'x', 1),
+        rejected(
+            "131-data-in-a-download",
+            "Only the server sends here.",
+            "file content outside of a file",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .data("client", b'x', 1),
+        rejected(
+            "132-file-out-of-turn",
+            "File 1 before file 0.",
+            "a file out of turn",
+        )
+        .pipe(|script| uploading(script, 2))
+        .client(1, begin(1)),
+        rejected(
+            "133-file-within-a-file",
+            "File 1 before the end of file 0.",
+            "a file before the end of the one before it",
+        )
+        .pipe(|script| uploading(script, 2))
+        .client(1, begin(0))
+        .client(1, begin(1)),
+        rejected(
+            "134-file-closed-twice",
+            "It was skipped.",
+            "the end of a file that was not begun",
+        )
+        .pipe(|script| uploading(script, 2))
+        .client(1, ClientBody::Skip { index: 0 })
+        .client(1, end("")),
+        rejected(
+            "135-abort-of-another-file",
+            "File 0 is open.",
+            "the abort of another file than the open one",
+        )
+        .pipe(|script| uploading(script, 2))
+        .client(1, begin(0))
+        .client(1, ClientBody::File(abort(1, ErrorCode::Io, ""))),
+        rejected(
+            "136-unaligned-data",
+            "Only a file's last frame may end off a multiple of 64 KiB.",
+            "file content after a frame that ended off a segment",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(1, begin(0))
+        .data("client", b'x', 65_535)
+        .data("client", b'x', 1),
+        rejected(
+            "137-empty-data",
+            "A data frame has a byte at least.",
+            "an empty data frame",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(1, begin(0))
+        .raw(
+            "client data",
+            &[("00 00 00 01 01", "length 1; kind 1: data")],
+        ),
+        rejected(
+            "138-offset",
+            "In version 1 every file begins at its beginning.",
+            "a file that does not begin at its beginning",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(
+            1,
+            ClientBody::File(FileMessage::Begin {
+                index: 0,
+                offset: 65_536,
+                entry: None,
+            }),
+        ),
+        rejected(
+            "139-entry-in-an-upload",
+            "The page has said it all.",
+            "an upload that says twice what it is",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(
+            1,
+            ClientBody::File(FileMessage::Begin {
+                index: 0,
+                offset: 0,
+                entry: Some(entry("a", "a")),
+            }),
+        ),
+        rejected(
+            "140-page-beyond-the-window",
+            "Two pages are open.",
+            "a page more than the batch has or may have open",
+        )
+        .greeting()
+        .client(1, ClientBody::Upload { files: 3 })
+        .client(1, page(vec![file("a", 1, WireConflict::Refuse)]))
+        .client(1, page(vec![file("b", 1, WireConflict::Refuse)]))
+        .client(1, page(vec![file("c", 1, WireConflict::Refuse)])),
+        rejected(
+            "141-page-of-nothing",
+            "A page has at least one file.",
+            "a page of no files, or of too many",
+        )
+        .greeting()
+        .client(1, ClientBody::Upload { files: 3 })
+        .client(1, page(vec![])),
+        rejected(
+            "142-page-beyond-the-batch",
+            "Two files of one.",
+            "a page of no files, or of too many",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, names(&["a", "b"])),
+        rejected(
+            "143-file-before-its-page",
+            "File 0 is not described.",
+            "a file out of turn",
+        )
+        .greeting()
+        .client(1, ClientBody::Upload { files: 1 })
+        .client(1, begin(0)),
+        rejected(
+            "144-request-in-an-upload",
+            "An upload is finished first.",
+            "another request in the middle of a transfer",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(2, ClientBody::Ping),
+        rejected(
+            "145-request-before-all-files-are-named",
+            "A download is named whole before the next request.",
+            "another request in the middle of a transfer",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 2 })
+        .client(1, names(&["a"]))
+        .client(2, ClientBody::Ping),
+        rejected(
+            "146-alive-in-a-download",
+            "The client has nothing to send there.",
+            "not a part of a download",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, ClientBody::Alive),
+        rejected(
+            "147-page-without-a-batch",
+            "Nothing is under way.",
+            "a part of a transfer that is not under way",
+        )
+        .greeting()
+        .client(1, names(&["a"])),
+        rejected(
+            "148-skip-of-an-unknown-file",
+            "File 1 is not named yet.",
+            "not a part of a download",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 2 })
+        .client(1, names(&["a"]))
+        .client(1, ClientBody::Skip { index: 1 }),
+    ]
+}
+
+fn violations_of_servers() -> Vec<Script> {
+    let welcome = || ServerBody::Welcome {
+        software: "example/1".into(),
+        role: 2,
+    };
+    let rejected =
+        |name, about, why: &str| Script::new(name, about, &format!("client rejects: {why}"));
+    vec![
+        rejected(
+            "201-answer-before-the-welcome",
+            "The greeting is answered first.",
+            "an answer before the greeting",
+        )
+        .prefaces()
+        .client(
+            0,
+            ClientBody::Hello {
+                software: "example/1".into(),
+            },
+        )
+        .client(1, ClientBody::Ping)
+        .server(1, ServerBody::Pong),
+        rejected(
+            "202-second-welcome",
+            "Welcome comes once.",
+            "an answer without a number",
+        )
+        .greeting()
+        .server(0, welcome()),
+        rejected(
+            "203-answer-to-nothing",
+            "Nobody asked.",
+            "an answer to a request that was not made",
+        )
+        .greeting()
+        .server(1, ServerBody::Pong),
+        rejected(
+            "204-answers-out-of-order",
+            "The answer to 1 comes first.",
+            "an answer to a request that was not made",
+        )
+        .greeting()
+        .client(1, ClientBody::Ping)
+        .client(2, ClientBody::Ping)
+        .server(2, ServerBody::Pong),
+        rejected(
+            "205-another-answer",
+            "A Pong is no Info.",
+            "an answer to another kind of request",
+        )
+        .greeting()
+        .client(1, ClientBody::Info)
+        .server(1, ServerBody::Pong),
+        rejected(
+            "210-file-not-asked-for",
+            "One file was named.",
+            "a file out of turn",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 2 })
+        .client(1, names(&["a"]))
+        .server(1, begins(1, "b", "b")),
+        rejected(
+            "211-data-outside-a-file",
+            "No file is open.",
+            "file content outside of a file",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, names(&["a"]))
+        .data("server", b'x', 1),
+        rejected(
+            "212-unaligned-data",
+            "The same rule both ways.",
+            "file content after a frame that ended off a segment",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, names(&["a"]))
+        .server(1, begins(0, "a", "aa"))
+        .data("server", b'a', 1)
+        .data("server", b'a', 1),
+        rejected(
+            "213-end-before-the-last-file",
+            "File 1 is still open.",
+            "an answer to another kind of request",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 2 })
+        .client(1, names(&["a", "b"]))
+        .server(1, begins(0, "a", ""))
+        .server(1, ends(""))
+        .server(1, ServerBody::DownloadEnd),
+        rejected(
+            "214-nameless-file",
+            "A download says what it sends.",
+            "a file that nothing is said of",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, names(&["a"]))
+        .server(
+            1,
+            ServerBody::File(FileMessage::Begin {
+                index: 0,
+                offset: 0,
+                entry: None,
+            }),
+        ),
+        rejected(
+            "215-oversized-answer",
+            "Only pages may be large.",
+            "a frame body of 65537 bytes where at most 65536 are allowed",
+        )
+        .greeting()
+        .client(1, ClientBody::Ping)
+        .raw("server Pong", &[("00 01 00 02 00", "length 65538; kind 0")]),
+        rejected(
+            "220-verdict-too-many",
+            "One file was described.",
+            "more verdicts than files",
+        )
+        .greeting()
+        .client(1, ClientBody::Upload { files: 1 })
+        .client(1, page(vec![file("a", 1, WireConflict::Refuse)]))
+        .server(1, ready(vec![Verdict::Start, Verdict::Start])),
+        rejected(
+            "221-result-too-early",
+            "No file has begun.",
+            "more results than files",
+        )
+        .pipe(|script| uploading(script, 1))
+        .server(1, results(vec![stored(0, "a", "a")])),
+        rejected(
+            "222-result-of-another-file",
+            "File 1 was skipped or is not begun.",
+            "the result of a file that was not sent",
+        )
+        .pipe(|script| uploading(script, 2))
+        .client(1, begin(0))
+        .client(1, end(""))
+        .server(1, results(vec![stored(1, "b", "")])),
+        rejected(
+            "223-end-before-the-results",
+            "The result of file 0 is missing.",
+            "an answer to another kind of request",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(1, begin(0))
+        .client(1, end(""))
+        .server(1, ServerBody::UploadEnd),
+        rejected(
+            "224-empty-results",
+            "A message of results has one at least.",
+            "more results than files",
+        )
+        .pipe(|script| uploading(script, 1))
+        .server(1, results(vec![])),
+    ]
+}
+
+impl Script {
+    fn pipe(self, more: impl FnOnce(Script) -> Script) -> Self {
+        more(self)
+    }
+}
+
+/// Run with `cargo test --test integration write_what_is_missing -- --ignored` after adding one.
+#[test]
+#[ignore = "writes to tests/vectors"]
+fn write_what_is_missing() {
+    for script in scenarios() {
+        let path = vectors::folder().join(format!("{}.hex", script.name));
+        if !path.exists() {
+            std::fs::write(path, script.text).unwrap();
+        }
+    }
+}
+
+/// The vectors that were written from here are what they were.
+#[test]
+fn the_vectors_are_what_they_were() {
+    for script in scenarios() {
+        let path = vectors::folder().join(format!("{}.hex", script.name));
+        let written = std::fs::read_to_string(path).unwrap();
+        assert_eq!(written, script.text, "{}", script.name);
+    }
+}
