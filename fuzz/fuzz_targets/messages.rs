@@ -1,0 +1,144 @@
+//! One message: decoded, encoded to the same bytes, and everything in it made into a type.
+//!
+//! The first byte of the input says whose message the rest is (even: the client's).
+
+#![no_main]
+
+mod bounded;
+
+use fileshare::protocol::message::{
+    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadResult, Verdict,
+};
+use fileshare::protocol::{ErrorCode, Failure, WireDigest, WireEntry, WireItem, WireRef};
+use fileshare::types::{Digest, Entry, FileName, FileRef, Item, Timestamp};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let [side, body @ ..] = input else { return };
+    match side % 2 {
+        0 => bounded::decode::<ClientMessage>(body).map(|message| client(message.body)),
+        _ => bounded::decode::<ServerMessage>(body).map(|message| server(message.body)),
+    };
+});
+
+fn client(body: ClientBody) {
+    match body {
+        ClientBody::Hello { .. }
+        | ClientBody::Ping
+        | ClientBody::Info
+        | ClientBody::Download { .. }
+        | ClientBody::Upload { .. }
+        | ClientBody::Skip { .. }
+        | ClientBody::Alive => {}
+        ClientBody::List { folder, .. } => folder.iter().for_each(|folder| name(folder)),
+        ClientBody::Stat { file, .. } => reference(file),
+        ClientBody::Rename {
+            from, to, if_match, ..
+        } => {
+            reference(from);
+            name(&to);
+            if_match.into_iter().for_each(digest);
+        }
+        ClientBody::Remove { file, if_match, .. } => {
+            reference(file);
+            if_match.into_iter().for_each(digest);
+        }
+        ClientBody::MakeFolder { name: folder, .. } => name(&folder),
+        ClientBody::DownloadPage { files } => files.into_iter().for_each(reference),
+        ClientBody::UploadPage { files } => {
+            for file in files {
+                name(&file.name);
+                file.if_match.into_iter().for_each(digest);
+                if let Some((seconds, nanoseconds)) = file.modified {
+                    let _ = Timestamp::new(seconds, nanoseconds);
+                }
+            }
+        }
+        ClientBody::File(file) => about_file(file),
+    }
+}
+
+fn server(body: ServerBody) {
+    match body {
+        ServerBody::Welcome { .. }
+        | ServerBody::Pong
+        | ServerBody::Info(_)
+        | ServerBody::DownloadEnd
+        | ServerBody::UploadEnd
+        | ServerBody::Alive => {}
+        ServerBody::Refused { code, detail } => failure(code, &detail),
+        ServerBody::Page { items, .. } => items.into_iter().for_each(item),
+        ServerBody::Item(one) => item(one),
+        ServerBody::File(file) => about_file(file),
+        ServerBody::UploadReady { verdicts } => {
+            for verdict in verdicts {
+                match verdict {
+                    Verdict::Start => {}
+                    Verdict::Exists(standing) => entry(*standing),
+                    Verdict::Refused { code, detail } => failure(code, &detail),
+                }
+            }
+        }
+        ServerBody::UploadResults { results } => {
+            for result in results {
+                match result {
+                    UploadResult::Stored { entry: stored, .. } => entry(stored),
+                    UploadResult::Failed { code, detail, .. } => failure(code, &detail),
+                }
+            }
+        }
+    }
+}
+
+fn about_file(message: FileMessage) {
+    match message {
+        FileMessage::Begin { entry: of, .. } => of.into_iter().for_each(entry),
+        FileMessage::End { digest: of } => digest(of),
+        FileMessage::Abort { code, detail, .. } => failure(code, &detail),
+    }
+}
+
+fn name(text: &str) {
+    if let Ok(name) = FileName::parse(text) {
+        assert_eq!(name.as_str(), text, "refused, never repaired");
+        assert!(name.parts().all(|part| !matches!(part, "" | "." | "..")));
+        assert!(!text.starts_with('/') && text.len() <= FileName::MAX_BYTES);
+        printable(&name.to_string());
+        let _ = (name.check_portable(), name.fold());
+    }
+}
+
+fn reference(wire: WireRef) {
+    if let Ok(file) = FileRef::try_from(wire) {
+        printable(&file.to_string());
+    }
+}
+
+fn digest(wire: WireDigest) {
+    if let Ok(digest) = Digest::try_from(wire.clone()) {
+        assert_eq!(WireDigest::from(digest), wire);
+    }
+}
+
+fn entry(wire: WireEntry) {
+    if let Ok(entry) = Entry::try_from(wire.clone()) {
+        assert_eq!(WireEntry::from(&entry), wire);
+    }
+}
+
+fn item(wire: WireItem) {
+    if let Ok(item) = Item::try_from(wire.clone()) {
+        assert_eq!(WireItem::from(&item), wire);
+    }
+}
+
+fn failure(code: u16, detail: &str) {
+    let failure = Failure::from_wire(code, detail);
+    assert!(ErrorCode::ALL.contains(&failure.code));
+    printable(&failure.to_string());
+}
+
+/// A terminal obeys nothing in it.
+fn printable(text: &str) {
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+}
