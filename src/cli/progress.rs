@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -36,6 +37,13 @@ impl Bars {
             output: output.clone(),
             drawn: Mutex::default(),
         }
+    }
+
+    /// Bars while content is printed: none when it goes to the terminal itself.
+    pub fn beside_content(output: &Output) -> Self {
+        let mut bars = Self::new(output);
+        bars.shown &= !std::io::stdout().is_terminal();
+        bars
     }
 
     fn drawn(&self) -> MutexGuard<'_, Drawn> {

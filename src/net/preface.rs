@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -5,18 +7,21 @@ use super::NetError;
 use crate::protocol::limits::GREETING_TIME;
 use crate::protocol::preface::{ClientPreface, PREFACE_BYTES, Refusal, ServerPreface};
 
+/// How long somebody whose conversation is refused may take to read that.
+const PARTING_TIME: Duration = Duration::from_secs(1);
+
+/// How much such a peer may say meanwhile, in bytes.
+const MAX_IGNORED: usize = 64 * 1024;
+
 /// Server: reads the client's preface and answers it. Returns the version that will be spoken.
 ///
-/// Whoever says anything else gets one clear refusal, in words where it can read them.
-/// Waits [`GREETING_TIME`] at most.
+/// Whoever says anything else gets one clear refusal, in words where it can read them. Has no
+/// deadline of its own: the caller has one for the whole greeting.
 pub async fn accept_preface<S>(stream: &mut S) -> Result<u8, NetError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let read = read_preface(stream);
-    let bytes = timeout(GREETING_TIME, read)
-        .await
-        .map_err(|_| NetError::Timeout("no greeting came in time"))??;
+    let bytes = read_preface(stream).await?;
     let Some(theirs) = ClientPreface::parse(bytes) else {
         let stranger = Stranger::of(&bytes);
         stranger.answer(stream).await;
@@ -27,20 +32,45 @@ where
     stream.flush().await?;
     match answer.reason {
         Refusal::None => Ok(answer.version),
-        reason => Err(NetError::Refused {
-            reason,
-            highest: theirs.highest,
-        }),
+        reason => {
+            part(stream, &[]).await;
+            Err(NetError::Refused {
+                reason,
+                highest: theirs.highest,
+            })
+        }
     }
 }
 
 /// Server: refuses the conversation before reading anything.
-pub async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, reason: Refusal) {
+pub async fn refuse<S>(stream: &mut S, reason: Refusal)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    part(stream, &ServerPreface::refusing(reason).to_bytes()).await;
+}
+
+/// Says the last words and listens for a moment: closing with unread bytes would reset the
+/// connection, and the reset would overtake the words.
+async fn part<S>(stream: &mut S, words: &[u8])
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let parting = async {
+        stream.write_all(words).await?;
+        stream.shutdown().await?;
+        let mut left = MAX_IGNORED;
+        let mut ignored = [0; 1024];
+        while left > 0 {
+            match stream.read(&mut ignored).await? {
+                0 => break,
+                bytes => left = left.saturating_sub(bytes),
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    };
     // The other side may be gone already: there is nobody left to tell.
-    let _ = stream
-        .write_all(&ServerPreface::refusing(reason).to_bytes())
-        .await;
-    let _ = stream.shutdown().await;
+    let _ = timeout(PARTING_TIME, parting).await;
 }
 
 /// Client: writes its preface and reads the server's answer. Returns the version to speak.
@@ -122,7 +152,10 @@ impl Stranger {
         }
     }
 
-    async fn answer<S: AsyncWrite + Unpin>(self, stream: &mut S) {
+    async fn answer<S>(self, stream: &mut S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let words: &[u8] = match self {
             Stranger::Http => {
                 b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
@@ -135,8 +168,7 @@ impl Stranger {
                 return refuse(stream, Refusal::NotAPreface).await;
             }
         };
-        let _ = stream.write_all(words).await;
-        let _ = stream.shutdown().await;
+        part(stream, words).await;
     }
 }
 
@@ -163,19 +195,20 @@ mod tests {
         ] {
             let (mut near, mut far) = tokio::io::duplex(1024);
             near.write_all(said).await.unwrap();
-            assert!(accept_preface(&mut far).await.is_err());
-            drop(far);
             let mut heard = Vec::new();
-            near.read_to_end(&mut heard).await.unwrap();
+            let listening = async {
+                near.read_to_end(&mut heard).await.unwrap();
+                near.shutdown().await.unwrap();
+            };
+            let (accepted, ()) = tokio::join!(accept_preface(&mut far), listening);
+            assert!(accepted.is_err());
             assert!(heard.starts_with(answer), "{said:?} {heard:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_ends_after_the_greeting_time() {
+    async fn a_silent_server_is_given_up_after_the_greeting_time() {
         let (_near, mut far) = tokio::io::duplex(1024);
-        let silence = accept_preface(&mut far).await;
-        assert!(matches!(silence, Err(NetError::Timeout(_))));
         let quiet = offer_preface(&mut far).await;
         assert!(matches!(quiet, Err(NetError::Timeout(_))));
     }

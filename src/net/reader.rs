@@ -37,7 +37,9 @@ const LISTENING: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
-    /// How long the frame that has begun to arrive has been waited for.
+    /// How long the next frame was waited for before its first byte came.
+    idle_wait: Duration,
+    /// How long the frame that has begun to arrive was waited for.
     message_wait: Duration,
     stream_wait: StreamWait,
     throttle: Option<Arc<Throttle>>,
@@ -62,6 +64,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         FrameReader {
             stream,
             buffer: BytesMut::new(),
+            idle_wait: Duration::ZERO,
             message_wait: Duration::ZERO,
             stream_wait: StreamWait::default(),
             throttle,
@@ -85,6 +88,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         loop {
             if let Some(frame) = self.take_frame(limits)? {
+                self.idle_wait = Duration::ZERO;
                 self.message_wait = Duration::ZERO;
                 match &frame {
                     Frame::Message(_) => self.stream_wait = StreamWait::default(),
@@ -129,25 +133,23 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }))
     }
 
+    /// Reads once. What is waited counts even when this is dropped: somebody who looks in now and
+    /// then, and does something else in between, must not wait for ever.
     async fn fill(&mut self, patience: Patience) -> Result<(), NetError> {
         let begun = !self.buffer.is_empty();
-        let allowed = match patience {
-            Patience::Idle(idle) if !begun => idle,
-            Patience::Listening if !begun => LISTENING,
-            Patience::Idle(_) | Patience::Listening => {
-                MESSAGE_TIME.saturating_sub(self.message_wait)
-            }
-            Patience::Stream => RATE_WINDOW.saturating_sub(self.stream_wait.waited),
+        let (limit, waited) = match patience {
+            Patience::Stream => (RATE_WINDOW, &mut self.stream_wait.waited),
+            Patience::Listening if !begun => (LISTENING, &mut self.idle_wait),
+            Patience::Idle(idle) if !begun => (idle, &mut self.idle_wait),
+            Patience::Idle(_) | Patience::Listening => (MESSAGE_TIME, &mut self.message_wait),
         };
         if self.buffer.spare_capacity_mut().is_empty() {
             self.buffer.reserve(GROWTH);
         }
-        let started = Instant::now();
+        let allowed = limit.saturating_sub(*waited);
+        let waiting = Waiting::new(waited);
         let read = timeout(allowed, self.stream.read_buf(&mut self.buffer)).await;
-        let waited = started.elapsed();
-        if begun {
-            self.message_wait += waited;
-        }
+        drop(waiting);
         let bytes = match read {
             Ok(Ok(0)) if begun => return Err(NetError::Cut(unexpected_end())),
             Ok(Ok(0)) => return Err(NetError::Closed),
@@ -160,15 +162,35 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 Err(NetError::Timeout("nothing was heard in time"))
             }
             Patience::Idle(_) | Patience::Listening => Ok(()),
-            Patience::Stream => self.stream_wait.add(bytes as u64, waited),
+            Patience::Stream => self.stream_wait.add(bytes as u64),
         }
     }
 }
 
+/// Counts the time until it is dropped.
+struct Waiting<'a> {
+    total: &'a mut Duration,
+    since: Instant,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(total: &'a mut Duration) -> Self {
+        Waiting {
+            total,
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        *self.total += self.since.elapsed();
+    }
+}
+
 impl StreamWait {
-    fn add(&mut self, bytes: u64, waited: Duration) -> Result<(), NetError> {
+    fn add(&mut self, bytes: u64) -> Result<(), NetError> {
         self.bytes += bytes;
-        self.waited += waited;
         if self.waited < RATE_WINDOW {
             return Ok(());
         }
@@ -276,6 +298,28 @@ mod tests {
         );
         drop(reader);
         dripping.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_looks_in_now_and_then_does_not_wait_for_ever() {
+        for begun in [&b""[..], &[0, 0, 0, 9, 0, 1]] {
+            let (mut near, far) = tokio::io::duplex(64);
+            near.write_all(begun).await.unwrap();
+            let mut reader = FrameReader::new(far, None);
+            let started = Instant::now();
+            let ended = loop {
+                tokio::select! {
+                    next = reader.next(LIMITS, Patience::Idle(MESSAGE_TIME)) => break next,
+                    () = tokio::time::sleep(Duration::from_secs(5)) => {}
+                }
+            };
+            assert!(matches!(ended, Err(NetError::Timeout(_))));
+            let waited = started.elapsed();
+            assert!(
+                waited <= MESSAGE_TIME + Duration::from_secs(6),
+                "{waited:?}"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -48,9 +48,9 @@ pub const MAX_DIGEST: usize = 32;
 /// The most capabilities that a server may list.
 pub const MAX_CAPABILITIES: usize = 64;
 
-/// How many recent answers a server keeps, to answer a repeated request number again without
-/// doing the request again.
-pub const REMEMBERED_ANSWERS: usize = 64;
+/// How many recent answers to requests that changed something a server keeps, to answer a repeated
+/// request number again without doing the request again.
+pub const REMEMBERED_ANSWERS: usize = 16;
 
 /// How many requests a client may have under way on one connection.
 pub const MAX_PIPELINED: usize = 64;

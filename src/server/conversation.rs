@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tracing::{Span, debug, info};
 
 use super::{Context, SOFTWARE, commands};
@@ -33,7 +33,7 @@ pub(super) struct Conversation<S> {
     pub(super) version: u8,
     /// A request that came while a download was still being sent; it is next.
     pub(super) held: Option<ClientMessage>,
-    /// The last single answers, for requests that are repeated.
+    /// The last answers to requests that changed something, should they be repeated.
     answers: VecDeque<(u32, ServerBody)>,
 }
 
@@ -52,9 +52,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         }
     }
 
-    /// Talks until the client leaves, breaks the protocol, or the server stops.
-    pub(super) async fn run(mut self) -> Result<(), NetError> {
-        let ended = match timeout(GREETING_TIME, self.greet()).await {
+    /// Talks until the client leaves, breaks the protocol, or the server stops. The greeting must
+    /// be over at `greeted_by`.
+    pub(super) async fn run(mut self, greeted_by: Instant) -> Result<(), NetError> {
+        let ended = match timeout_at(greeted_by, self.greet()).await {
             Ok(Ok(())) => self.serve_requests().await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(NetError::Timeout("no greeting came in time")),
@@ -103,6 +104,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             };
             match self.session.receive(&message)? {
                 Received::Request => self.serve(message).await?,
+                // What changes nothing can as well be done again.
+                Received::Repeated if !commands::changes(&message.body) => {
+                    self.serve(message).await?;
+                }
                 Received::Repeated => self.answer_again(message.number).await?,
                 Received::Part | Received::Greeting => {}
             }
@@ -120,13 +125,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 limit,
             } => self.list(number, folder, patterns, limit).await,
             single => {
+                let changes = commands::changes(&single);
                 let answering = commands::answer(&self.context, self.role, self.version, single);
                 let answer = self.outbox.alive_during(number, answering).await?;
                 let answer = answer.unwrap_or_else(|failure| refused(&failure));
-                if self.answers.len() == REMEMBERED_ANSWERS {
-                    self.answers.pop_front();
+                if changes {
+                    if self.answers.len() == REMEMBERED_ANSWERS {
+                        self.answers.pop_front();
+                    }
+                    self.answers.push_back((number, answer.clone()));
                 }
-                self.answers.push_back((number, answer.clone()));
                 self.outbox.answer(number, answer).await
             }
         }

@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Role;
-use crate::net::{NetError, Throttle};
+use crate::net::{NetError, Throttle, accept_preface};
+use crate::protocol::limits::GREETING_TIME;
 use crate::store::Store;
 
 use conversation::Conversation;
@@ -98,9 +100,12 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let version = crate::net::accept_preface(&mut stream).await?;
+        let deadline = tokio::time::Instant::now() + GREETING_TIME;
+        let version = timeout_at(deadline, accept_preface(&mut stream))
+            .await
+            .map_err(|_| NetError::Timeout("no greeting came in time"))??;
         Conversation::new(stream, version, self.context.clone())
-            .run()
+            .run(deadline)
             .await
     }
 }

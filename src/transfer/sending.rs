@@ -83,6 +83,18 @@ pub enum Piece {
     },
 }
 
+impl Piece {
+    /// The file that is through with this piece.
+    fn closes(&self) -> Option<u32> {
+        match self {
+            Piece::End { index, .. } | Piece::Abort { index, .. } | Piece::Skip { index } => {
+                Some(*index)
+            }
+            Piece::Begin { .. } | Piece::Data(_) => None,
+        }
+    }
+}
+
 /// Turns files into pieces, in the order in which they were added, reading ahead while the pieces
 /// before are on their way.
 ///
@@ -91,6 +103,8 @@ pub enum Piece {
 pub struct Sending {
     added: VecDeque<OutgoingFile>,
     skips: HashSet<u32>,
+    /// All files before this one are through.
+    through: u32,
     reader: Reading,
 }
 
@@ -125,7 +139,9 @@ impl Sending {
     /// Stops sending this file, or does not begin it: it is aborted. Does nothing for one that is
     /// through.
     pub fn skip(&mut self, index: u32) {
-        self.skips.insert(index);
+        if index >= self.through {
+            self.skips.insert(index);
+        }
     }
 
     /// Whether there is nothing to send until more is added.
@@ -149,6 +165,8 @@ impl Sending {
         self.reader = Reading::Lost;
         let (reader, pieces) = joined
             .map_err(|_| Failure::new(ErrorCode::Internal, "reading a file failed unexpectedly"))?;
+        let closed = pieces.iter().rev().find_map(Piece::closes);
+        self.through = closed.map_or(self.through, |index| index + 1);
         self.reader = Reading::Resting(reader);
         self.start_hop();
         Ok(pieces)
@@ -160,6 +178,7 @@ impl Sending {
         };
         reader.files.append(&mut self.added);
         reader.skips.extend(self.skips.drain());
+        reader.skips.retain(|index| *index >= self.through);
         if reader.is_idle() {
             return;
         }

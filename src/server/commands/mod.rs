@@ -53,6 +53,14 @@ pub(super) async fn answer(
     }
 }
 
+/// Whether doing the request a second time could have another effect than doing it once.
+pub(super) fn changes(request: &ClientBody) -> bool {
+    matches!(
+        request,
+        ClientBody::Rename { .. } | ClientBody::Remove { .. } | ClientBody::MakeFolder { .. }
+    )
+}
+
 /// What a request needs permission for.
 fn needs(request: &ClientBody) -> Option<Action> {
     match request {

@@ -20,7 +20,7 @@ pub async fn run(session: &mut Session, args: &NameArgs) -> Outcome {
         target: Target::Stream(session.output.content()),
         on_conflict: OnConflict::Error,
     };
-    let bars = Arc::new(Bars::new(&session.output));
+    let bars = Arc::new(Bars::beside_content(&session.output));
     let mut failed: Option<ClientError> = None;
     session
         .client

@@ -41,7 +41,13 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
         return Ok(report.finish());
     }
     let mut doubtful = Vec::new();
-    let bars = Arc::new(Bars::new(&output));
+    let prints = downloads
+        .iter()
+        .any(|download| matches!(download.target, Target::Stream(_)));
+    let bars = Arc::new(match prints {
+        true => Bars::beside_content(&output),
+        false => Bars::new(&output),
+    });
     session
         .client
         .get(
