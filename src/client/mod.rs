@@ -6,6 +6,7 @@ mod download;
 mod link;
 mod local;
 mod retry;
+mod rounds;
 mod upload;
 mod verify;
 

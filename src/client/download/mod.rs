@@ -1,0 +1,322 @@
+//! Downloads: what is decided before, what is asked for, and what becomes of what comes.
+
+mod reception;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use super::link::{self, Link, Outbox};
+use super::local::{self, LocalFile};
+use super::rounds::{Report, Rounds, Unfinished};
+use super::{Client, Done, Download, FileReport, Status, Target};
+use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
+use crate::protocol::message::ClientBody;
+use crate::protocol::{ErrorCode, Failure, WireRef};
+use crate::transfer::Progress;
+use crate::types::{Digest, Entry, FileRef, Item, OnConflict};
+
+use reception::Reception;
+
+/// A file that is still to come.
+struct Pending {
+    /// Its place in the batch that the caller gave.
+    index: u32,
+    file: FileRef,
+    target: Place,
+    on_conflict: OnConflict,
+    /// What the server said of it when it began.
+    entry: Option<Entry>,
+    /// How much of it has come.
+    received: u64,
+}
+
+/// Where a file goes.
+enum Place {
+    File(PathBuf),
+    /// `None` once the stream is in use: it cannot be begun a second time.
+    Stream(Option<Box<dyn std::io::Write + Send>>),
+}
+
+pub(super) async fn get(
+    client: &mut Client,
+    files: Vec<Download>,
+    dry_run: bool,
+    progress: Arc<dyn Progress>,
+    report: Report<'_>,
+) -> Result<(), Failure> {
+    client.connect().await?;
+    let mut pending = Vec::new();
+    for (index, download) in (0..).zip(files) {
+        match plan(client, index, download, dry_run).await {
+            Plan::Fetch(file) => pending.push(file),
+            Plan::Report(finished) => report(finished),
+        }
+    }
+    progress.batch(pending.len() as u64, 0);
+    let mut rounds = Rounds::new(pending, &client.options, &progress, report);
+    while !rounds.is_done() {
+        let ended = round(client, &mut rounds).await;
+        rounds.after(ended).await;
+    }
+    Ok(())
+}
+
+/// One try at all that is pending, over one connection.
+async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<(), Failure> {
+    let mut link = client.take_link().await?;
+    let number = link.next_number();
+    let refs: Vec<WireRef> = rounds.files().map(|file| (&file.file).into()).collect();
+    let (wishes, heard_wishes) = mpsc::unbounded_channel();
+    let reception = Reception::new(rounds, wishes);
+    let Link { inbox, outbox, .. } = &mut link;
+    let naming = name_files(outbox, number, &refs, heard_wishes);
+    link::both(reception.run(inbox), naming).await?;
+    client.link = Some(link);
+    Ok(())
+}
+
+/// What is to be done about a file, after a look at the local one.
+enum Plan {
+    Fetch(Pending),
+    Report(FileReport),
+}
+
+async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool) -> Plan {
+    let Download {
+        file,
+        target,
+        on_conflict,
+    } = download;
+    let finished = |path: Option<PathBuf>, name: &FileRef, outcome| {
+        Plan::Report(FileReport {
+            index,
+            name: name.clone(),
+            path,
+            outcome,
+        })
+    };
+    let mut known: Option<Entry> = None;
+    let target = match target {
+        Target::Stream(stream) => Place::Stream(Some(stream)),
+        Target::Path(path) => Place::File(path),
+        Target::Folder(folder) => match &file {
+            FileRef::Name(name) => Place::File(folder.join(name.leaf())),
+            FileRef::Id(_) => match stat_file(client, &file).await {
+                Ok(entry) => {
+                    let path = folder.join(entry.name.leaf());
+                    known = Some(entry);
+                    Place::File(path)
+                }
+                Err(failure) => return finished(None, &file, Err(failure)),
+            },
+        },
+    };
+    let path = match &target {
+        Place::File(path) => Some(path.clone()),
+        Place::Stream(_) => None,
+    };
+    let stands = match &path {
+        Some(path) => std::fs::symlink_metadata(path).is_ok(),
+        None => false,
+    };
+    if stands || dry_run {
+        let entry = match known {
+            Some(entry) => Ok(entry),
+            None => stat_file(client, &file).await,
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(failure) => return finished(path, &file, Err(failure)),
+        };
+        let name = FileRef::Name(entry.name.clone());
+        let decided = match &path {
+            Some(path) if stands => conflict(path.clone(), entry.clone(), on_conflict).await,
+            _ => Ok(None),
+        };
+        let done = |status| Done {
+            status,
+            size: Some(entry.size),
+            sent: 0,
+            entry: Some(entry.clone()),
+        };
+        match decided {
+            Err(failure) => return finished(path, &name, Err(failure)),
+            Ok(Some(status)) => return finished(path, &name, Ok(done(status))),
+            Ok(None) if dry_run => return finished(path, &name, Ok(done(Status::WouldTransfer))),
+            Ok(None) => {}
+        }
+    }
+    Plan::Fetch(Pending {
+        index,
+        file,
+        target,
+        on_conflict,
+        entry: None,
+        received: 0,
+    })
+}
+
+async fn stat_file(client: &mut Client, file: &FileRef) -> Result<Entry, Failure> {
+    match client.stat(file).await? {
+        Item::File(entry) => Ok(entry),
+        Item::Folder(name) => Err(folder_refused(&FileRef::Name(name))),
+    }
+}
+
+fn folder_refused(name: &FileRef) -> Failure {
+    Failure::new(
+        ErrorCode::Usage,
+        format!("{name} is a folder; this version fetches files only"),
+    )
+}
+
+/// What to do about a local file that has the name: a status when that is all, `None` to fetch.
+async fn conflict(
+    path: PathBuf,
+    entry: Entry,
+    on_conflict: OnConflict,
+) -> Result<Option<Status>, Failure> {
+    if path.is_dir() {
+        let message = format!("{} is a folder, not a file", local::shown(&path));
+        return Err(Failure::new(ErrorCode::Conflict, message));
+    }
+    match on_conflict {
+        OnConflict::Rename => Ok(None),
+        OnConflict::Skip => Ok(Some(Status::Skipped)),
+        OnConflict::Overwrite => {
+            let same = same_content(path, entry).await?;
+            Ok((same == Some(true)).then_some(Status::Unchanged))
+        }
+        OnConflict::Error => {
+            let same = same_content(path.clone(), entry).await.unwrap_or(None);
+            Err(local::exists(&path, same))
+        }
+    }
+}
+
+/// Whether the local file has the entry's content; `None` when that cannot be told.
+async fn same_content(path: PathBuf, entry: Entry) -> Result<Option<bool>, Failure> {
+    let compare = move || {
+        let mut file = LocalFile::open(&path)?;
+        if file.facts.size != entry.size {
+            return Ok(Some(false));
+        }
+        let Some(id) = entry.id else {
+            return Ok(None);
+        };
+        Ok(Some(file.hash(|_| {})? == id))
+    };
+    let compared = tokio::task::spawn_blocking(compare).await;
+    compared.unwrap_or_else(|_| {
+        let message = "comparing failed unexpectedly";
+        Err(Failure::new(ErrorCode::Internal, message))
+    })
+}
+
+impl Unfinished for Pending {
+    fn is_spent(&self) -> bool {
+        matches!(self.target, Place::Stream(None))
+    }
+
+    fn fail(self, failure: Failure) -> FileReport {
+        self.report(Err(failure))
+    }
+}
+
+impl Pending {
+    /// The sender has said which digest the file has. A file that the server had not hashed before
+    /// gets its id from this; one that was asked for by id must have it.
+    fn identify(&mut self, digest: Digest) -> Result<(), Failure> {
+        if let FileRef::Id(prefix) = &self.file
+            && !digest.to_string().starts_with(prefix.as_str())
+        {
+            let message = format!("id:{prefix} was asked for and {digest} came");
+            return Err(Failure::new(ErrorCode::DigestMismatch, message));
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.id = Some(digest);
+        }
+        Ok(())
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        match &self.target {
+            Place::File(path) => Some(path.clone()),
+            Place::Stream(_) => None,
+        }
+    }
+
+    fn report(self, outcome: Result<Option<PathBuf>, Failure>) -> FileReport {
+        let path = match &outcome {
+            Ok(placed) => placed.clone(),
+            Err(_) => self.path(),
+        };
+        FileReport {
+            index: self.index,
+            path,
+            name: match &self.entry {
+                Some(entry) => FileRef::Name(entry.name.clone()),
+                None => self.file,
+            },
+            outcome: outcome.map(|_| Done {
+                status: Status::Done,
+                size: Some(self.received),
+                sent: self.received,
+                entry: self.entry,
+            }),
+        }
+    }
+}
+
+/// What the receiving half wants the server to hear.
+enum Wish {
+    /// A file is through: another page may fit.
+    Closed,
+    /// No more of this file.
+    Skip(u32),
+}
+
+/// Names the files page by page, as many as may be named at a time.
+async fn name_files(
+    outbox: &mut Outbox,
+    number: u32,
+    refs: &[WireRef],
+    mut wishes: UnboundedReceiver<Wish>,
+) -> Result<(), Failure> {
+    let files = refs.len() as u32;
+    outbox
+        .message(number, ClientBody::Download { files })
+        .await?;
+    let mut rest = refs;
+    loop {
+        while !rest.is_empty() && outbox.may_list() {
+            let (page, after) = rest.split_at(page_length(rest));
+            let files = page.to_vec();
+            outbox
+                .message(number, ClientBody::DownloadPage { files })
+                .await?;
+            rest = after;
+        }
+        outbox.flush().await?;
+        match wishes.recv().await {
+            Some(Wish::Closed) => {}
+            Some(Wish::Skip(index)) => outbox.message(number, ClientBody::Skip { index }).await?,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// How many of the files fit into one page.
+fn page_length(refs: &[WireRef]) -> usize {
+    // Each takes its text, a variant (4 bytes) and a length (8 bytes).
+    let mut room = MAX_PAGE_BODY / 2;
+    let fitting = refs.iter().take(MAX_PAGE_ITEMS / 4).take_while(|file| {
+        let (WireRef::Name(text) | WireRef::Id(text)) = file;
+        let taken = room.checked_sub(text.len() + 12);
+        room = taken.unwrap_or(0);
+        taken.is_some()
+    });
+    fitting.count().max(1)
+}

@@ -1,0 +1,198 @@
+use std::path::PathBuf;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::{Pending, Place, Wish};
+use crate::client::link::{self, Heard, Inbox};
+use crate::client::local::{FileSink, LocalSink};
+use crate::client::rounds::Rounds;
+use crate::protocol::message::{FileMessage, ServerBody, ServerMessage};
+use crate::protocol::session::Answer;
+use crate::protocol::{ErrorCode, Failure, WireEntry};
+use crate::transfer::{Incoming, Receiving};
+use crate::types::{Digest, Entry, FileRef, OnConflict};
+
+/// The receiving half of a download.
+pub(super) struct Reception<'a, 'b> {
+    rounds: &'a mut Rounds<'b, Pending>,
+    wishes: UnboundedSender<Wish>,
+    receiving: Receiving<LocalSink>,
+    results: UnboundedReceiver<(u32, Result<Option<PathBuf>, Failure>)>,
+    /// The file whose content is coming.
+    open: Option<u32>,
+    /// Files that began and have no result yet.
+    outstanding: u32,
+}
+
+impl<'a, 'b> Reception<'a, 'b> {
+    pub(super) fn new(rounds: &'a mut Rounds<'b, Pending>, wishes: UnboundedSender<Wish>) -> Self {
+        let (sender, results) = mpsc::unbounded_channel();
+        Reception {
+            rounds,
+            wishes,
+            receiving: Receiving::new(sender),
+            results,
+            open: None,
+            outstanding: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, inbox: &mut Inbox) -> Result<(), Failure> {
+        let received = self.receive(inbox).await;
+        // Whatever is not finished by now is not to be: nothing of it stays.
+        self.receiving.discard().await;
+        received
+    }
+
+    async fn receive(&mut self, inbox: &mut Inbox) -> Result<(), Failure> {
+        let mut ended = false;
+        while !ended || self.outstanding > 0 || self.receiving.is_busy() {
+            let may_read = !ended && !self.receiving.is_full();
+            tokio::select! {
+                heard = inbox.next(), if may_read => match heard? {
+                    Heard::Data(bytes) => {
+                        self.count(bytes.len() as u64);
+                        self.receiving.push(Incoming::Data(bytes));
+                    }
+                    Heard::Message(answer, message) => {
+                        ended = answer == Answer::Final;
+                        self.take(*message)?;
+                    }
+                },
+                turned = self.receiving.turn(), if self.receiving.is_busy() => turned?,
+                Some((index, result)) = self.results.recv() => {
+                    self.outstanding -= 1;
+                    if self.open == Some(index) && result.is_err() {
+                        let _ = self.wishes.send(Wish::Skip(index));
+                    }
+                    self.finish(index, result);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: ServerMessage) -> Result<(), Failure> {
+        let ServerBody::File(file) = message.body else {
+            return Ok(());
+        };
+        match file {
+            FileMessage::Begin { index, entry, .. } => {
+                self.open = Some(index);
+                self.outstanding += 1;
+                let begin = self.begin(index, entry);
+                self.receiving.push(begin);
+            }
+            FileMessage::End { digest } => {
+                let _ = self.wishes.send(Wish::Closed);
+                let digest = Digest::try_from(digest).map_err(|error| link::broken(&error))?;
+                let wrong = self
+                    .open_file()
+                    .and_then(|file| file.identify(digest).err());
+                self.open = None;
+                self.receiving.push(match wrong {
+                    Some(failure) => Incoming::Abort(failure),
+                    None => Incoming::End(digest),
+                });
+            }
+            FileMessage::Abort {
+                index,
+                code,
+                detail,
+            } => {
+                let failure = Failure::from_wire(code, &detail);
+                let _ = self.wishes.send(Wish::Closed);
+                match self.open.take() {
+                    Some(_) => self.receiving.push(Incoming::Abort(failure)),
+                    None => self.finish(index, Err(failure)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, index: u32, entry: Option<WireEntry>) -> Incoming<LocalSink> {
+        let opened = self.prepare(index, entry);
+        let expected = opened.as_ref().ok().and_then(|(_, entry)| entry.id);
+        Incoming::Begin {
+            index,
+            expected,
+            open: Box::new(move || match opened?.0 {
+                Opened::Stream(stream) => Ok(LocalSink::Stream(stream)),
+                Opened::File(path, entry, on_conflict) => {
+                    FileSink::create(&path, &entry, on_conflict).map(LocalSink::File)
+                }
+            }),
+        }
+    }
+
+    /// Checks what the server says it is about to send against what was asked for.
+    fn prepare(
+        &mut self,
+        index: u32,
+        entry: Option<WireEntry>,
+    ) -> Result<(Opened, Entry), Failure> {
+        let file = self
+            .rounds
+            .get(index)
+            .ok_or_else(|| link::broken("it sent a file twice"))?;
+        let entry = entry.ok_or_else(|| link::broken("it did not say what it sends"))?;
+        let entry = Entry::try_from(entry).map_err(|error| link::broken(&error))?;
+        let asked_for = match (&file.file, entry.id) {
+            (FileRef::Name(name), _) => *name == entry.name,
+            (FileRef::Id(prefix), Some(id)) => id.to_string().starts_with(prefix.as_str()),
+            (FileRef::Id(_), None) => true,
+        };
+        if !asked_for {
+            let (asked, sent) = (&file.file, &entry.name);
+            let message = format!("it was asked for {asked} and sent {sent}");
+            return Err(link::broken(&message));
+        }
+        let (at, label) = (file.index, entry.name.to_string());
+        file.entry = Some(entry.clone());
+        file.received = 0;
+        let opened = match &mut file.target {
+            Place::File(path) => Opened::File(path.clone(), entry.clone(), file.on_conflict),
+            Place::Stream(stream) => {
+                let stream = stream.take();
+                Opened::Stream(stream.ok_or_else(|| link::broken("it sent a file twice"))?)
+            }
+        };
+        self.rounds.progress.begin(at, &label, Some(entry.size));
+        Ok((opened, entry))
+    }
+
+    fn count(&mut self, bytes: u64) {
+        if let Some(file) = self.open_file() {
+            file.received += bytes;
+            let index = file.index;
+            self.rounds.progress.advance(index, bytes);
+        }
+    }
+
+    /// The file whose content is coming, unless it has failed already.
+    fn open_file(&mut self) -> Option<&mut Pending> {
+        self.rounds.get(self.open?)
+    }
+
+    fn finish(&mut self, index: u32, result: Result<Option<PathBuf>, Failure>) {
+        if let Some(file) = self.rounds.take(index) {
+            let named = result.map_err(|failure| named(failure, &file));
+            self.rounds.tell(file.report(named));
+        }
+    }
+}
+
+enum Opened {
+    File(PathBuf, Entry, OnConflict),
+    Stream(Box<dyn std::io::Write + Send>),
+}
+
+/// Digest failures come from where no name is known.
+fn named(failure: Failure, file: &Pending) -> Failure {
+    let is_ours = failure.code == ErrorCode::DigestMismatch;
+    match &file.entry {
+        Some(entry) if is_ours => Failure::new(failure.code, format!("{}: {failure}", entry.name)),
+        _ => failure,
+    }
+}

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use super::retry::{self, Retries};
+use super::{ClientOptions, FileReport};
+use crate::protocol::Failure;
+use crate::transfer::Progress;
+
+/// Who hears what became of each file.
+pub(super) type Report<'a> = &'a mut (dyn FnMut(FileReport) + Send);
+
+/// A file of a batch that is not finished.
+pub(super) trait Unfinished {
+    /// Whether it cannot be tried again: a stream that has begun to flow cannot be begun anew.
+    fn is_spent(&self) -> bool;
+
+    /// The report of its failure.
+    fn fail(self, failure: Failure) -> FileReport;
+}
+
+/// A batch that is tried until every file of it is reported: in rounds, one connection each.
+///
+/// In a round, files are known by their place in it, which changes from round to round.
+pub(super) struct Rounds<'a, F> {
+    files: Vec<Option<F>>,
+    left_before: usize,
+    retries: Retries,
+    pub(super) progress: &'a Arc<dyn Progress>,
+    report: Report<'a>,
+}
+
+impl<'a, F: Unfinished> Rounds<'a, F> {
+    pub(super) fn new(
+        files: Vec<F>,
+        options: &ClientOptions,
+        progress: &'a Arc<dyn Progress>,
+        report: Report<'a>,
+    ) -> Self {
+        Rounds {
+            left_before: files.len(),
+            files: files.into_iter().map(Some).collect(),
+            retries: Retries::new(options),
+            progress,
+            report,
+        }
+    }
+
+    /// Whether every file is reported.
+    pub(super) fn is_done(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The files of this round, in order. Between rounds none is missing.
+    pub(super) fn files(&self) -> impl Iterator<Item = &F> {
+        self.files.iter().flatten()
+    }
+
+    /// A file of this round, unless it is reported.
+    pub(super) fn get(&mut self, place: u32) -> Option<&mut F> {
+        self.files.get_mut(place as usize)?.as_mut()
+    }
+
+    /// Takes a file out, to report it.
+    pub(super) fn take(&mut self, place: u32) -> Option<F> {
+        self.files.get_mut(place as usize)?.take()
+    }
+
+    /// Reports a file that was taken out.
+    pub(super) fn tell(&mut self, report: FileReport) {
+        self.progress.end(report.index);
+        (self.report)(report);
+    }
+
+    /// After a round: when it was cut, waits for the next one; what cannot be tried again fails.
+    pub(super) async fn after(&mut self, ended: Result<(), Failure>) {
+        self.files.retain(Option::is_some);
+        if self.files.len() < self.left_before {
+            self.retries.progressed();
+        }
+        self.left_before = self.files.len();
+        let Err(failure) = ended else {
+            return;
+        };
+        self.fail(&failure, F::is_spent);
+        if self.is_done() {
+            return;
+        }
+        let waited = if retry::is_cut(&failure) {
+            if self.retries.has_more() {
+                self.progress.note(&self.retries.note(&failure));
+            }
+            self.retries.wait(failure).await
+        } else {
+            Err(failure)
+        };
+        if let Err(failure) = waited {
+            self.fail(&failure, |_| true);
+        }
+    }
+
+    fn fail(&mut self, failure: &Failure, which: impl Fn(&F) -> bool) {
+        for place in 0..self.files.len() {
+            let slot = self.files.get_mut(place);
+            if let Some(file) = slot.and_then(|slot| slot.take_if(|file| which(file))) {
+                self.tell(file.fail(failure.clone()));
+            }
+        }
+        self.files.retain(Option::is_some);
+    }
+}

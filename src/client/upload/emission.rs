@@ -1,0 +1,171 @@
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::{Event, Order, Sent};
+use crate::client::link::Outbox;
+use crate::protocol::Failure;
+use crate::protocol::limits::{ALIVE_INTERVAL, MAX_PAGE_BODY, MAX_PAGE_ITEMS};
+use crate::protocol::message::{ClientBody, FileMessage, UploadFile};
+use crate::transfer::{Piece, Progress, Sending};
+use crate::types::Printable;
+
+/// The sending half of an upload.
+pub(super) struct Emission {
+    number: u32,
+    files: Vec<UploadFile>,
+    /// The places in the caller's batch, for progress.
+    indices: Vec<u32>,
+    listed: usize,
+    closed: usize,
+    sending: Sending,
+    orders: UnboundedReceiver<Order>,
+    events: UnboundedSender<Event>,
+    progress: Arc<dyn Progress>,
+    /// How much of the file that is being sent has gone.
+    sent: u64,
+}
+
+impl Emission {
+    pub(super) fn new(
+        number: u32,
+        files: Vec<UploadFile>,
+        indices: Vec<u32>,
+        orders: UnboundedReceiver<Order>,
+        events: UnboundedSender<Event>,
+        progress: Arc<dyn Progress>,
+    ) -> Self {
+        Emission {
+            number,
+            files,
+            indices,
+            listed: 0,
+            closed: 0,
+            sending: Sending::new(),
+            orders,
+            events,
+            progress,
+            sent: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, outbox: &mut Outbox) -> Result<(), Failure> {
+        let files = self.files.len() as u32;
+        outbox
+            .message(self.number, ClientBody::Upload { files })
+            .await?;
+        let mut heartbeat = heartbeat();
+        while self.closed < self.files.len() {
+            self.list(outbox).await?;
+            let idle = self.sending.is_idle();
+            if idle {
+                outbox.flush().await?;
+            }
+            tokio::select! {
+                biased;
+                Some(order) = self.orders.recv() => match order {
+                    Order::Next(file) => self.sending.add(file),
+                    Order::Stop(index) => self.sending.skip(index),
+                },
+                pieces = self.sending.next(), if !idle => {
+                    for piece in pieces? {
+                        self.send(outbox, piece).await?;
+                    }
+                    outbox.flush().await?;
+                    heartbeat.reset();
+                }
+                _ = heartbeat.tick() => {
+                    outbox.message(self.number, ClientBody::Alive).await?;
+                    outbox.flush().await?;
+                }
+            }
+        }
+        outbox.flush().await
+    }
+
+    /// Describes as many pages of files as may be open.
+    async fn list(&mut self, outbox: &mut Outbox) -> Result<(), Failure> {
+        while self.listed < self.files.len() && outbox.may_list() {
+            let rest = self.files.get(self.listed..).unwrap_or_default();
+            let files = rest
+                .iter()
+                .take(page_length(rest))
+                .cloned()
+                .collect::<Vec<_>>();
+            self.listed += files.len();
+            outbox
+                .message(self.number, ClientBody::UploadPage { files })
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, outbox: &mut Outbox, piece: Piece) -> Result<(), Failure> {
+        let place = |index: u32| self.indices.get(index as usize).copied().unwrap_or(index);
+        let body = match piece {
+            Piece::Data(bytes) => {
+                outbox.data(&bytes).await?;
+                self.sent += bytes.len() as u64;
+                self.progress
+                    .advance(place(self.closed as u32), bytes.len() as u64);
+                return Ok(());
+            }
+            Piece::Begin { index, size, .. } => {
+                let label = self.files.get(index as usize).map_or("", |file| &file.name);
+                let label = Printable(label).to_string();
+                self.progress.begin(place(index), &label, size);
+                self.sent = 0;
+                ClientBody::File(FileMessage::Begin {
+                    index,
+                    offset: 0,
+                    entry: None,
+                })
+            }
+            Piece::End { index, digest } => {
+                self.closed += 1;
+                let bytes = self.sent;
+                let _ = self.events.send(Event::Sent(index, Sent { digest, bytes }));
+                ClientBody::File(FileMessage::End {
+                    digest: digest.into(),
+                })
+            }
+            Piece::Abort { index, failure } => {
+                self.closed += 1;
+                let (code, detail) = failure.to_wire();
+                let _ = self.events.send(Event::Failed(index, failure));
+                ClientBody::File(FileMessage::Abort {
+                    index,
+                    code,
+                    detail,
+                })
+            }
+            Piece::Skip { index } => {
+                self.closed += 1;
+                ClientBody::Skip { index }
+            }
+        };
+        outbox.message(self.number, body).await
+    }
+}
+
+/// Ticks when the server should hear that this side is still there.
+fn heartbeat() -> Interval {
+    let mut heartbeat = interval(ALIVE_INTERVAL);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick of an interval is at once.
+    heartbeat.reset();
+    heartbeat
+}
+
+/// How many of the files fit into one page.
+fn page_length(files: &[UploadFile]) -> usize {
+    // The fixed fields, with every option there, take less than 100 bytes beside the name.
+    let mut room = MAX_PAGE_BODY / 2;
+    let fitting = files.iter().take(MAX_PAGE_ITEMS / 4).take_while(|file| {
+        let taken = room.checked_sub(file.name.len() + 100);
+        room = taken.unwrap_or(0);
+        taken.is_some()
+    });
+    fitting.count().max(1)
+}

@@ -1,0 +1,309 @@
+//! Uploads: what is looked at before, and the two halves of a running one.
+
+mod decision;
+mod emission;
+mod supervision;
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::link::{self, Link};
+use super::local::{self, FileSource, LocalFile, StreamSource};
+use super::rounds::{Report, Rounds, Unfinished};
+use super::{Client, Done, FileReport, Source, Status, Upload};
+use crate::protocol::message::{UploadFile, WireConflict};
+use crate::protocol::{ErrorCode, Failure};
+use crate::transfer::{Opening, OutgoingFile, Progress};
+use crate::types::{Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp};
+
+use decision::{Decided, Decision};
+use emission::Emission;
+use supervision::Supervision;
+
+/// A file that is still to go.
+struct Pending {
+    /// Its place in the batch that the caller gave.
+    index: u32,
+    name: FileName,
+    source: Origin,
+    size: Option<u64>,
+    modified: Option<Timestamp>,
+    executable: bool,
+    on_conflict: OnConflict,
+    precondition: Precondition,
+    /// What was sent of it, once it was sent whole.
+    sent: Option<Sent>,
+}
+
+/// Where a file comes from.
+enum Origin {
+    File(PathBuf),
+    /// `None` once the stream is in use: it cannot be read a second time.
+    Stream(Option<Box<dyn Read + Send>>),
+}
+
+#[derive(Clone, Copy)]
+struct Sent {
+    digest: Digest,
+    bytes: u64,
+}
+
+pub(super) async fn put(
+    client: &mut Client,
+    files: Vec<Upload>,
+    dry_run: bool,
+    progress: Arc<dyn Progress>,
+    report: Report<'_>,
+) -> Result<(), Failure> {
+    client.connect().await?;
+    let mut pending = Vec::new();
+    for looked_at in look_at_all(files).await? {
+        match looked_at {
+            Ok(file) if dry_run => {
+                let outcome = rehearse(client, &file).await;
+                report(file.report(outcome));
+            }
+            Ok(file) => pending.push(file),
+            Err(finished) => report(*finished),
+        }
+    }
+    let bytes = pending.iter().filter_map(|file| file.size).sum();
+    progress.batch(pending.len() as u64, bytes);
+    let mut rounds = Rounds::new(pending, &client.options, &progress, report);
+    while !rounds.is_done() {
+        let ended = round(client, &mut rounds).await;
+        rounds.after(ended).await;
+    }
+    Ok(())
+}
+
+/// One try at all that is pending, over one connection.
+async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<(), Failure> {
+    let mut link = client.take_link().await?;
+    let number = link.next_number();
+    let files = rounds.files().map(Pending::wire).collect();
+    let indices = rounds.files().map(|file| file.index).collect();
+    let (orders, heard_orders) = mpsc::unbounded_channel();
+    let (events, heard_events) = mpsc::unbounded_channel();
+    let progress = rounds.progress.clone();
+    let emission = Emission::new(
+        number,
+        files,
+        indices,
+        heard_orders,
+        events.clone(),
+        progress,
+    );
+    let supervision = Supervision::new(rounds, orders, events, heard_events);
+    let Link { inbox, outbox, .. } = &mut link;
+    link::both(supervision.run(inbox), emission.run(outbox)).await?;
+    client.link = Some(link);
+    Ok(())
+}
+
+/// Looks at every local file; what cannot be sent is reported without asking the server.
+async fn look_at_all(files: Vec<Upload>) -> Result<Vec<Result<Pending, Box<FileReport>>>, Failure> {
+    let look = move || {
+        (0..)
+            .zip(files)
+            .map(|(index, upload)| look_at(index, upload))
+            .collect()
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
+    looked.map_err(|_| {
+        Failure::new(
+            ErrorCode::Internal,
+            "looking at the files failed unexpectedly",
+        )
+    })
+}
+
+fn look_at(index: u32, upload: Upload) -> Result<Pending, Box<FileReport>> {
+    let Upload {
+        source,
+        name,
+        on_conflict,
+        precondition,
+    } = upload;
+    let mut pending = Pending {
+        index,
+        name,
+        source: Origin::Stream(None),
+        size: None,
+        modified: None,
+        executable: false,
+        on_conflict,
+        precondition,
+        sent: None,
+    };
+    match source {
+        Source::Stream(stream) => pending.source = Origin::Stream(Some(stream)),
+        Source::Path(path) => {
+            let metadata = std::fs::metadata(&path)
+                .map_err(|error| local::io_failure(&path, &error))
+                .and_then(|metadata| local::require_file(&path, &metadata).map(|()| metadata));
+            pending.source = Origin::File(path);
+            match metadata {
+                Ok(metadata) => {
+                    pending.size = Some(metadata.len());
+                    pending.modified = metadata.modified().ok().map(Timestamp::from);
+                    pending.executable = is_executable(&metadata);
+                }
+                Err(failure) => return Err(Box::new(pending.report(Err(failure)))),
+            }
+        }
+    }
+    Ok(pending)
+}
+
+#[cfg(unix)]
+fn is_executable(metadata: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_metadata: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// What would happen to the file.
+async fn rehearse(client: &mut Client, file: &Pending) -> Result<Done, Failure> {
+    let would = |status, entry| Done {
+        status,
+        entry,
+        size: file.size,
+        sent: 0,
+    };
+    match client.stat(&FileRef::Name(file.name.clone())).await {
+        Err(failure) if failure.code == ErrorCode::NotFound => {
+            Ok(would(Status::WouldTransfer, None))
+        }
+        Err(failure) => Err(failure),
+        Ok(Item::Folder(name)) => Err(Failure::new(
+            ErrorCode::Conflict,
+            format!("{name} is a folder on the server"),
+        )),
+        Ok(Item::File(entry)) => {
+            let decision = file.decision();
+            let standing = entry.clone();
+            let decided = tokio::task::spawn_blocking(move || decision.decide(&standing)).await;
+            let decided = decided
+                .map_err(|_| Failure::new(ErrorCode::Internal, "comparing failed unexpectedly"))?;
+            match decided {
+                Decided::Send(_) => Ok(would(Status::WouldTransfer, Some(entry))),
+                Decided::Leave(status) => Ok(would(status, Some(entry))),
+                Decided::Refuse(failure) => Err(failure),
+            }
+        }
+    }
+}
+
+impl Unfinished for Pending {
+    fn is_spent(&self) -> bool {
+        matches!(self.source, Origin::Stream(None))
+    }
+
+    fn fail(self, failure: Failure) -> FileReport {
+        self.report(Err(failure))
+    }
+}
+
+impl Pending {
+    fn report(&self, outcome: Result<Done, Failure>) -> FileReport {
+        FileReport {
+            index: self.index,
+            name: FileRef::Name(self.name.clone()),
+            path: match &self.source {
+                Origin::File(path) => Some(path.clone()),
+                Origin::Stream(_) => None,
+            },
+            outcome,
+        }
+    }
+
+    fn wire(&self) -> UploadFile {
+        UploadFile {
+            name: self.name.as_str().to_owned(),
+            size: self.size,
+            modified: self
+                .modified
+                .map(|modified| (modified.seconds(), modified.nanoseconds())),
+            executable: self.executable,
+            on_conflict: match self.on_conflict {
+                OnConflict::Error | OnConflict::Skip => WireConflict::Refuse,
+                OnConflict::Overwrite => WireConflict::Replace,
+                OnConflict::Rename => WireConflict::Rename,
+            },
+            if_match: self.precondition.if_match.map(Into::into),
+        }
+    }
+
+    /// What is needed to decide about a file that stands under the name, on a blocking thread.
+    fn decision(&self) -> Decision {
+        Decision {
+            path: match &self.source {
+                Origin::File(path) => Some(path.clone()),
+                Origin::Stream(_) => None,
+            },
+            on_conflict: self.on_conflict,
+            sent: self.sent,
+        }
+    }
+}
+
+/// What the receiving half wants the sending half to do.
+enum Order {
+    /// The next file, in the order of the batch.
+    Next(OutgoingFile),
+    /// Stop sending this file: the server has refused it.
+    Stop(u32),
+}
+
+/// What became of a file on this side.
+enum Event {
+    /// It was sent whole.
+    Sent(u32, Sent),
+    /// It need not be sent.
+    Left(u32, Status, Box<Entry>),
+    /// It cannot be sent.
+    Failed(u32, Failure),
+}
+
+impl Origin {
+    /// Takes what is needed to open the file on another thread.
+    fn begin(&mut self) -> Begun {
+        match self {
+            Origin::File(path) => Begun::File(path.clone()),
+            Origin::Stream(stream) => stream.take().map_or(Begun::Nothing, Begun::Stream),
+        }
+    }
+}
+
+/// What a file is read from, on the reading thread.
+enum Begun {
+    File(PathBuf),
+    Stream(Box<dyn Read + Send>),
+    Nothing,
+}
+
+impl Begun {
+    fn open(self, hashed: Option<(LocalFile, Digest)>) -> Opening {
+        if let Some((file, digest)) = hashed {
+            return Opening::Send(Box::new(FileSource::new(file, Some(digest))));
+        }
+        match self {
+            Begun::File(path) => match LocalFile::open(&path) {
+                Ok(file) => Opening::Send(Box::new(FileSource::new(file, None))),
+                Err(failure) => Opening::Fail(failure),
+            },
+            Begun::Stream(stream) => Opening::Send(Box::new(StreamSource(stream))),
+            Begun::Nothing => Opening::Fail(Failure::new(
+                ErrorCode::Internal,
+                "the input was used up before it was sent",
+            )),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use super::decision::Decided;
+use super::{Begun, Event, Order, Pending};
+use crate::client::link::{self, Heard, Inbox};
+use crate::client::rounds::Rounds;
+use crate::client::{Done, Status};
+use crate::protocol::message::{ServerBody, ServerMessage, UploadResult, Verdict};
+use crate::protocol::session::Answer;
+use crate::protocol::{ErrorCode, Failure, WireEntry};
+use crate::transfer::{Opening, OutgoingFile};
+use crate::types::{Entry, OnConflict};
+
+/// The receiving half of an upload.
+pub(super) struct Supervision<'a, 'b> {
+    rounds: &'a mut Rounds<'b, Pending>,
+    orders: UnboundedSender<Order>,
+    events: UnboundedSender<Event>,
+    heard_events: UnboundedReceiver<Event>,
+    next_verdict: u32,
+}
+
+impl<'a, 'b> Supervision<'a, 'b> {
+    pub(super) fn new(
+        rounds: &'a mut Rounds<'b, Pending>,
+        orders: UnboundedSender<Order>,
+        events: UnboundedSender<Event>,
+        heard_events: UnboundedReceiver<Event>,
+    ) -> Self {
+        Supervision {
+            rounds,
+            orders,
+            events,
+            heard_events,
+            next_verdict: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, inbox: &mut Inbox) -> Result<(), Failure> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = self.heard_events.recv() => self.note(event),
+                heard = inbox.next() => match heard? {
+                    Heard::Data(_) => return Err(link::broken("file content in an upload")),
+                    Heard::Message(answer, message) => {
+                        self.note_all();
+                        self.take(*message)?;
+                        if answer == Answer::Final {
+                            return Ok(());
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn note_all(&mut self) {
+        while let Ok(event) = self.heard_events.try_recv() {
+            self.note(event);
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Sent(index, sent) => {
+                if let Some(file) = self.rounds.get(index) {
+                    file.sent = Some(sent);
+                }
+            }
+            Event::Failed(index, failure) => self.finish(index, Err(failure)),
+            Event::Left(index, status, entry) => {
+                let sent = self.rounds.get(index).and_then(|file| file.sent);
+                let done = Done {
+                    status,
+                    size: Some(entry.size),
+                    entry: Some(*entry),
+                    sent: match status {
+                        Status::Done => sent.map_or(0, |sent| sent.bytes),
+                        _ => 0,
+                    },
+                };
+                self.finish(index, Ok(done));
+            }
+        }
+    }
+
+    fn take(&mut self, message: ServerMessage) -> Result<(), Failure> {
+        match message.body {
+            ServerBody::UploadReady { verdicts } => {
+                for verdict in verdicts {
+                    let index = self.next_verdict;
+                    self.next_verdict += 1;
+                    let file = self.outgoing(index, verdict)?;
+                    let _ = self.orders.send(Order::Next(file));
+                }
+            }
+            ServerBody::UploadResults { results } => {
+                for result in results {
+                    match result {
+                        UploadResult::Stored { index, entry } => self.stored(index, entry)?,
+                        UploadResult::Failed {
+                            index,
+                            code,
+                            detail,
+                        } => {
+                            let _ = self.orders.send(Order::Stop(index));
+                            self.finish(index, Err(Failure::from_wire(code, &detail)));
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What to do about a file, once the server has said what it thinks of it.
+    fn outgoing(&mut self, index: u32, verdict: Verdict) -> Result<OutgoingFile, Failure> {
+        let file = self
+            .rounds
+            .get(index)
+            .ok_or_else(|| link::broken("a verdict on a file that was not described"))?;
+        let events = self.events.clone();
+        let tell = move |event| {
+            let _ = events.send(event);
+            Opening::Skip
+        };
+        let open: Box<dyn FnOnce() -> Opening + Send> = match verdict {
+            Verdict::Refused { code, detail } => {
+                let failure = Failure::from_wire(code, &detail);
+                Box::new(move || tell(Event::Failed(index, failure)))
+            }
+            Verdict::Start => {
+                let origin = file.source.begin();
+                Box::new(move || origin.open(None))
+            }
+            Verdict::Exists(entry) => {
+                let entry = Entry::try_from(entry).map_err(|error| link::broken(&error))?;
+                let decision = file.decision();
+                // A stream that is not sent can still be used after a reconnection.
+                let origin = match file.on_conflict {
+                    OnConflict::Error | OnConflict::Skip => Begun::Nothing,
+                    OnConflict::Overwrite | OnConflict::Rename => file.source.begin(),
+                };
+                Box::new(move || match decision.decide(&entry) {
+                    Decided::Send(hashed) => origin.open(hashed),
+                    Decided::Leave(status) => tell(Event::Left(index, status, Box::new(entry))),
+                    Decided::Refuse(failure) => tell(Event::Failed(index, failure)),
+                })
+            }
+        };
+        Ok(OutgoingFile { index, open })
+    }
+
+    fn stored(&mut self, index: u32, entry: WireEntry) -> Result<(), Failure> {
+        let entry = Entry::try_from(entry).map_err(|error| link::broken(&error))?;
+        let Some(sent) = self.rounds.get(index).map(|file| file.sent) else {
+            return Ok(());
+        };
+        let sent = sent.ok_or_else(|| link::broken("it stored a file before its end"))?;
+        let outcome = match entry.id {
+            Some(id) if id == sent.digest && entry.size == sent.bytes => Ok(Done {
+                status: Status::Done,
+                size: Some(sent.bytes),
+                sent: sent.bytes,
+                entry: Some(entry),
+            }),
+            _ => Err(Failure::new(
+                ErrorCode::DigestMismatch,
+                format!(
+                    "{}: the server did not store what was sent (MD5 {})",
+                    entry.name, sent.digest
+                ),
+            )),
+        };
+        self.finish(index, outcome);
+        Ok(())
+    }
+
+    fn finish(&mut self, index: u32, outcome: Result<Done, Failure>) {
+        if let Some(file) = self.rounds.take(index) {
+            self.rounds.tell(file.report(outcome));
+        }
+    }
+}
