@@ -1,8 +1,8 @@
 //! The server: accept loop, one task per connection, one file per command.
 //!
-//! A request takes this way: [`listener`] accepts, [`conversation`] reads messages and holds them
-//! against the session, [`commands`] answers the single ones, [`listing`], [`download`] and
-//! [`upload`] answer the ones that stream.
+//! A request takes this way: `listener` accepts, `conversation` reads messages and holds them
+//! against the session, `commands` answers the single ones, `listing`, `download` and
+//! `upload` answer the ones that stream.
 
 mod commands;
 mod conversation;
