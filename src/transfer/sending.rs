@@ -98,7 +98,7 @@ impl Piece {
 /// Turns files into pieces, in the order in which they were added, reading ahead while the pieces
 /// before are on their way.
 ///
-/// At most two hops' worth of pieces exist at once: [`HOP_BYTES`] each.
+/// At most two hops' worth of pieces exist at once: 1 MiB each.
 #[derive(Default)]
 pub struct Sending {
     added: VecDeque<OutgoingFile>,
