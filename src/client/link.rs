@@ -11,7 +11,7 @@ use super::ServerAddress;
 use crate::access::Role;
 use crate::net::{self, Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Throttle};
 use crate::protocol::codec;
-use crate::protocol::limits::{GREETING_TIME, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
+use crate::protocol::limits::{ALIVE_INTERVAL, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
 use crate::protocol::preface::Refusal;
 use crate::protocol::session::{Answer, ClientSession};
@@ -72,21 +72,20 @@ impl Dialler {
                 .map_err(|error| self.refused(&error))?;
             self.greet(stream).await
         };
-        timeout_at(deadline.max(Instant::now() + GREETING_TIME), greeting)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Failure::new(
-                    ErrorCode::Timeout,
-                    format!("{address} did not answer in time"),
-                ))
-            })
+        timeout_at(deadline, greeting).await.unwrap_or_else(|_| {
+            Err(Failure::new(
+                ErrorCode::Timeout,
+                format!("{address} did not answer in time"),
+            ))
+        })
     }
 
     async fn greet(&self, stream: TcpStream) -> Result<Link, Failure> {
         let Connection { reader, writer } = Connection::new(stream, self.throttle.clone());
         let shared = Arc::new(Shared {
             address: self.address.clone(),
-            timeout: self.timeout,
+            // A server at work is heard that often; less patience than this would be none.
+            timeout: self.timeout.max(2 * ALIVE_INTERVAL),
             session: Mutex::new(ClientSession::new()),
         });
         let mut inbox = Inbox {
@@ -142,6 +141,13 @@ impl Dialler {
             } => Failure::new(
                 ErrorCode::Busy,
                 format!("{address} has as many connections as it takes"),
+            ),
+            NetError::Refused {
+                reason: Refusal::TlsRequired,
+                ..
+            } => Failure::new(
+                ErrorCode::VersionMismatch,
+                format!("{address} requires TLS, which this version does not have yet"),
             ),
             NetError::Refused { .. } | NetError::NotFileshare(_) => Failure::new(
                 ErrorCode::Protocol,

@@ -28,35 +28,35 @@ impl Retries {
         }
     }
 
-    /// Something got done: the count begins anew.
+    /// Something got done until now: the count begins anew.
     pub(super) fn progressed(&mut self) {
         self.used = 0;
         self.since = Instant::now();
     }
 
-    /// Waits before the next try, or returns the failure when there is none left.
-    pub(super) async fn wait(&mut self, failure: Failure) -> Result<(), Failure> {
+    /// How long to wait before the next try, which is counted; `None` when there is none.
+    pub(super) fn next(&mut self) -> Option<Duration> {
         let pause = FIRST_PAUSE * 2u32.saturating_pow(self.used.min(6));
         if self.used >= self.allowed || self.since.elapsed() + pause > TIME {
-            return Err(failure);
+            return None;
         }
         self.used += 1;
-        tokio::time::sleep(pause).await;
+        Some(pause)
+    }
+
+    /// Waits before the next try, or returns the failure when there is none.
+    pub(super) async fn wait(&mut self, failure: Failure) -> Result<(), Failure> {
+        match self.next() {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(failure),
+        }
         Ok(())
     }
 
-    /// What to tell the user before the next try.
+    /// What to tell the user before the try that was just counted.
     pub(super) fn note(&self, failure: &Failure) -> String {
-        format!(
-            "{failure}; trying again ({} of {})",
-            self.used + 1,
-            self.allowed
-        )
-    }
-
-    /// Whether there is a next try.
-    pub(super) fn has_more(&self) -> bool {
-        self.used < self.allowed
+        let (used, allowed) = (self.used, self.allowed);
+        format!("{failure}; trying again ({used} of {allowed})")
     }
 }
 

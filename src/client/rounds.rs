@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::retry::{self, Retries};
 use super::{ClientOptions, FileReport};
@@ -17,6 +18,16 @@ pub(super) trait Unfinished {
     fn fail(self, failure: Failure) -> FileReport;
 }
 
+/// How much file content has crossed the wire; a cut after some of it is no lack of progress.
+#[derive(Clone, Default)]
+pub(super) struct Moved(Arc<AtomicU64>);
+
+impl Moved {
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
 /// A batch that is tried until every file of it is reported: in rounds, one connection each.
 ///
 /// In a round, files are known by their place in it, which changes from round to round.
@@ -24,6 +35,8 @@ pub(super) struct Rounds<'a, F> {
     files: Vec<Option<F>>,
     left_before: usize,
     retries: Retries,
+    moved: Moved,
+    moved_before: u64,
     pub(super) progress: &'a Arc<dyn Progress>,
     report: Report<'a>,
 }
@@ -39,6 +52,8 @@ impl<'a, F: Unfinished> Rounds<'a, F> {
             left_before: files.len(),
             files: files.into_iter().map(Some).collect(),
             retries: Retries::new(options),
+            moved: Moved::default(),
+            moved_before: 0,
             progress,
             report,
         }
@@ -73,10 +88,12 @@ impl<'a, F: Unfinished> Rounds<'a, F> {
     /// After a round: when it was cut, waits for the next one; what cannot be tried again fails.
     pub(super) async fn after(&mut self, ended: Result<(), Failure>) {
         self.files.retain(Option::is_some);
-        if self.files.len() < self.left_before {
+        let moved = self.moved.0.load(Ordering::Relaxed);
+        if self.files.len() < self.left_before || moved > self.moved_before {
             self.retries.progressed();
         }
         self.left_before = self.files.len();
+        self.moved_before = moved;
         let Err(failure) = ended else {
             return;
         };
@@ -84,17 +101,22 @@ impl<'a, F: Unfinished> Rounds<'a, F> {
         if self.is_done() {
             return;
         }
-        let waited = if retry::is_cut(&failure) {
-            if self.retries.has_more() {
-                self.progress.note(&self.retries.note(&failure));
-            }
-            self.retries.wait(failure).await
-        } else {
-            Err(failure)
+        let pause = match retry::is_cut(&failure) {
+            true => self.retries.next(),
+            false => None,
         };
-        if let Err(failure) = waited {
-            self.fail(&failure, |_| true);
+        match pause {
+            Some(pause) => {
+                self.progress.note(&self.retries.note(&failure));
+                tokio::time::sleep(pause).await;
+            }
+            None => self.fail(&failure, |_| true),
         }
+    }
+
+    /// Counts file content that crossed the wire.
+    pub(super) fn moved(&self) -> Moved {
+        self.moved.clone()
     }
 
     fn fail(&mut self, failure: &Failure, which: impl Fn(&F) -> bool) {

@@ -131,8 +131,9 @@ enum Stranger {
 
 impl Stranger {
     fn of(bytes: &[u8; PREFACE_BYTES]) -> Self {
-        const METHODS: [&[u8]; 9] = [
+        const METHODS: [&[u8]; 11] = [
             b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"OPTI", b"PROP", b"CONN", b"HTTP",
+            b"PATC", b"TRAC",
         ];
         match bytes {
             // A TLS record: a handshake or an alert, of version 3.x.

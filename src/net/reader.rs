@@ -43,16 +43,20 @@ pub struct FrameReader<R> {
     message_wait: Duration,
     stream_wait: StreamWait,
     throttle: Option<Arc<Throttle>>,
-    /// File content that was handed out and not yet charged to the throttle.
-    owed: usize,
+    /// Not to read any more before this time: what was read has to be paid for first.
+    paused_until: Option<Instant>,
 }
 
 /// How much of a file came during how much waiting. Time in which this side did not want to read
 /// does not count: the sender could not send then.
 #[derive(Debug, Default)]
 struct StreamWait {
+    /// In this window, and what came in it.
     waited: Duration,
     bytes: u64,
+    /// What was waited in this window when bytes last came, and in silence before the window.
+    heard_at: Duration,
+    silent_before: Duration,
 }
 
 /// The buffer grows by at most this much ahead of what has arrived.
@@ -68,7 +72,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             message_wait: Duration::ZERO,
             stream_wait: StreamWait::default(),
             throttle,
-            owed: 0,
+            paused_until: None,
         }
     }
 
@@ -82,17 +86,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         limits: BodyLimits,
         patience: Patience,
     ) -> Result<Frame, NetError> {
-        if let Some(throttle) = self.throttle.as_ref().filter(|_| self.owed > 0) {
-            throttle.take(self.owed).await;
-            self.owed = 0;
-        }
         loop {
             if let Some(frame) = self.take_frame(limits)? {
                 self.idle_wait = Duration::ZERO;
                 self.message_wait = Duration::ZERO;
-                match &frame {
-                    Frame::Message(_) => self.stream_wait = StreamWait::default(),
-                    Frame::Data(body) => self.owed = body.len(),
+                if matches!(frame, Frame::Message(_)) {
+                    self.stream_wait = StreamWait::default();
                 }
                 return Ok(frame);
             }
@@ -136,19 +135,34 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads once. What is waited counts even when this is dropped: somebody who looks in now and
     /// then, and does something else in between, must not wait for ever.
     async fn fill(&mut self, patience: Patience) -> Result<(), NetError> {
+        if let Some(time) = self.paused_until {
+            tokio::time::sleep_until(time).await;
+            self.paused_until = None;
+        }
         let begun = !self.buffer.is_empty();
-        let (limit, waited) = match patience {
-            Patience::Stream => (RATE_WINDOW, &mut self.stream_wait.waited),
+        let (allowed, waited) = match patience {
+            Patience::Stream => (self.stream_wait.allowed(), &mut self.stream_wait.waited),
             Patience::Listening if !begun => (LISTENING, &mut self.idle_wait),
-            Patience::Idle(idle) if !begun => (idle, &mut self.idle_wait),
-            Patience::Idle(_) | Patience::Listening => (MESSAGE_TIME, &mut self.message_wait),
+            Patience::Idle(idle) if !begun => {
+                (idle.saturating_sub(self.idle_wait), &mut self.idle_wait)
+            }
+            Patience::Idle(_) | Patience::Listening => {
+                let allowed = MESSAGE_TIME.saturating_sub(self.message_wait);
+                (allowed, &mut self.message_wait)
+            }
         };
         if self.buffer.spare_capacity_mut().is_empty() {
             self.buffer.reserve(GROWTH);
         }
-        let allowed = limit.saturating_sub(*waited);
+        // Throttled content is read in small steps, so that the sender sees it move all the time.
+        let throttle = self
+            .throttle
+            .as_ref()
+            .filter(|_| patience == Patience::Stream);
+        let at_once = throttle.map_or(usize::MAX, |throttle| throttle.piece());
+        let mut stream = (&mut self.stream).take(at_once as u64);
         let waiting = Waiting::new(waited);
-        let read = timeout(allowed, self.stream.read_buf(&mut self.buffer)).await;
+        let read = timeout(allowed, stream.read_buf(&mut self.buffer)).await;
         drop(waiting);
         let bytes = match read {
             Ok(Ok(0)) if begun => return Err(NetError::Cut(unexpected_end())),
@@ -157,6 +171,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             Ok(Err(error)) => return Err(NetError::Cut(error)),
             Err(_) => 0,
         };
+        self.paused_until = throttle.map(|throttle| throttle.charge(bytes));
         match patience {
             Patience::Idle(_) | Patience::Listening if bytes == 0 => {
                 Err(NetError::Timeout("nothing was heard in time"))
@@ -189,15 +204,32 @@ impl Drop for Waiting<'_> {
 }
 
 impl StreamWait {
+    /// How long to wait for the next bytes: until the window ends, and no longer than a window in
+    /// silence, wherever that began.
+    fn allowed(&self) -> Duration {
+        let silence = self.waited.saturating_sub(self.heard_at);
+        let window = RATE_WINDOW.saturating_sub(self.waited);
+        window.min(RATE_WINDOW.saturating_sub(self.silent_before + silence))
+    }
+
     fn add(&mut self, bytes: u64) -> Result<(), NetError> {
-        self.bytes += bytes;
+        if bytes > 0 {
+            self.bytes += bytes;
+            self.heard_at = self.waited;
+            self.silent_before = Duration::ZERO;
+        } else if self.silent_before + self.waited.saturating_sub(self.heard_at) >= RATE_WINDOW {
+            return Err(NetError::Timeout("file content stopped coming"));
+        }
         if self.waited < RATE_WINDOW {
             return Ok(());
         }
         if self.bytes < MIN_RATE * RATE_WINDOW.as_secs() {
             return Err(NetError::Timeout("file content came too slowly"));
         }
-        *self = StreamWait::default();
+        *self = StreamWait {
+            silent_before: self.silent_before + self.waited.saturating_sub(self.heard_at),
+            ..StreamWait::default()
+        };
         Ok(())
     }
 }
@@ -320,6 +352,52 @@ mod tests {
                 "{waited:?}"
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_stops_is_given_up_after_one_window_wherever_it_stops() {
+        let (mut near, far) = tokio::io::duplex(1 << 20);
+        let mut reader = FrameReader::new(far, None);
+        near.write_all(&frame(1, &[0; 100_000])).await.unwrap();
+        reader.next(LIMITS, Patience::Stream).await.unwrap();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            near.write_all(&frame(1, &[0; 100_000])).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let started = Instant::now();
+        reader.next(LIMITS, Patience::Stream).await.unwrap();
+        let stopped = reader.next(LIMITS, Patience::Stream).await;
+        assert!(matches!(stopped, Err(NetError::Timeout(_))));
+        let waited = started.elapsed();
+        assert!(waited <= Duration::from_secs(51), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_reader_keeps_the_rate_even_when_dropped_in_between() {
+        let (mut near, far) = tokio::io::duplex(1 << 20);
+        let throttle = Arc::new(Throttle::new(100_000));
+        let mut reader = FrameReader::new(far, Some(throttle));
+        let sender = tokio::spawn(async move {
+            for _ in 0..10 {
+                near.write_all(&frame(1, &[0; 100_000])).await.unwrap();
+            }
+            near
+        });
+        let started = Instant::now();
+        let mut frames = 0;
+        while frames < 10 {
+            tokio::select! {
+                next = reader.next(LIMITS, Patience::Stream) => {
+                    next.unwrap();
+                    frames += 1;
+                }
+                () = tokio::time::sleep(Duration::from_millis(70)) => {}
+            }
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        assert!((9.0..=10.5).contains(&seconds), "{seconds}");
+        drop(sender.await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,14 +33,17 @@ impl Throttle {
 
     /// Takes `bytes`, after waiting until all that was taken before is paid for.
     pub async fn take(&self, bytes: usize) {
+        tokio::time::sleep_until(self.charge(bytes)).await;
+    }
+
+    /// Takes `bytes` at once; the caller owes it to the others to move no more before the time that
+    /// is returned.
+    pub fn charge(&self, bytes: usize) -> Instant {
         let price = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        let start = {
-            let mut paid_at = self.paid_at.lock().unwrap_or_else(|e| e.into_inner());
-            let start = (*paid_at).max(Instant::now());
-            *paid_at = start + price;
-            start
-        };
-        tokio::time::sleep_until(start).await;
+        let mut paid_at = self.paid_at.lock().unwrap_or_else(|e| e.into_inner());
+        let start = (*paid_at).max(Instant::now());
+        *paid_at = start + price;
+        start
     }
 }
 

@@ -8,15 +8,13 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::limits::{MAX_MESSAGE_BODY, MAX_PAGE_BODY};
+use super::limits::MAX_PAGE_BODY;
 use super::list;
 
-/// The one configuration; no string in a body can make bincode set aside more than `LIMIT` bytes.
-const fn configuration<const LIMIT: usize>() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
+const CONFIGURATION: Configuration<LittleEndian, Fixint, Limit<MAX_PAGE_BODY>> =
     bincode::config::standard()
         .with_fixed_int_encoding()
-        .with_limit::<LIMIT>()
-}
+        .with_limit::<MAX_PAGE_BODY>();
 
 /// Why a message could not be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +31,7 @@ pub enum CodecError {
     #[error("a message cannot be encoded: {0}")]
     Encode(#[from] bincode::error::EncodeError),
     /// The bytes are not a message.
-    #[error("malformed message: {0}")]
+    #[error("malformed message")]
     Decode(#[from] bincode::error::DecodeError),
     /// The bytes are a message and something after it.
     #[error("malformed message: {0} bytes too many")]
@@ -47,8 +45,7 @@ pub fn encode<M: Serialize>(
     limit: usize,
 ) -> Result<(), CodecError> {
     let start = buffer.len();
-    let written =
-        bincode::serde::encode_into_std_write(message, buffer, configuration::<MAX_PAGE_BODY>());
+    let written = bincode::serde::encode_into_std_write(message, buffer, CONFIGURATION);
     let size = buffer.len() - start;
     let checked = match written {
         Ok(_) if size > limit => Err(CodecError::TooLarge { size, limit }),
@@ -63,21 +60,11 @@ pub fn encode<M: Serialize>(
 
 /// Decodes exactly one message from all of `body`.
 ///
-/// Never has more than 4 times `body`'s length and 64 KiB allocated, whatever the bytes claim. For
-/// that, limits come in steps (bincode sets a string's claimed length aside before it looks for its
-/// bytes), and lists are counted first.
+/// Never has more than 4 times `body`'s length and 64 KiB allocated, whatever the bytes claim:
+/// lists are counted first (`list`), and texts are looked at before they are copied (`text`).
 pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, CodecError> {
-    const SMALL: usize = MAX_MESSAGE_BODY;
-    const MEDIUM: usize = 4 * SMALL;
-    const _: () = assert!(MAX_PAGE_BODY <= 4 * MEDIUM && SMALL <= 64 * 1024);
-    let (message, used) = list::within(body.len(), || match body.len() {
-        bytes if bytes <= SMALL => {
-            bincode::serde::decode_from_slice(body, configuration::<SMALL>())
-        }
-        bytes if bytes <= MEDIUM => {
-            bincode::serde::decode_from_slice(body, configuration::<MEDIUM>())
-        }
-        _ => bincode::serde::decode_from_slice(body, configuration::<MAX_PAGE_BODY>()),
+    let (message, used) = list::within(body.len(), || {
+        bincode::serde::borrow_decode_from_slice(body, CONFIGURATION)
     })?;
     match body.len() - used {
         0 => Ok(message),

@@ -50,7 +50,7 @@ pub const MAX_CAPABILITIES: usize = 64;
 
 /// How many recent answers to requests that changed something a server keeps, to answer a repeated
 /// request number again without doing the request again.
-pub const REMEMBERED_ANSWERS: usize = 16;
+pub const REMEMBERED_ANSWERS: usize = 8;
 
 /// How many requests a client may have under way on one connection.
 pub const MAX_PIPELINED: usize = 64;
@@ -68,4 +68,4 @@ pub const RATE_WINDOW: Duration = Duration::from_secs(30);
 pub const MIN_RATE: u64 = 1024;
 
 /// Who has nothing to send in the middle of a transfer says so this often.
-pub const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+pub const ALIVE_INTERVAL: Duration = Duration::from_secs(2);

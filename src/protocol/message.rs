@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{MAX_CAPABILITIES, MAX_MESSAGE_BODY, MAX_PAGE_ITEMS};
 use super::list;
+use super::text;
 use super::wire::{WireDigest, WireEntry, WireItem, WireRef};
 
 /// As many texts as an ordinary message has room for: too many patterns are refused in words.
@@ -27,6 +28,7 @@ pub enum ClientBody {
     /// First of all, number 0. Answer: [`ServerBody::Welcome`] or [`ServerBody::Refused`].
     Hello {
         /// Program and version, for logs; at most 255 bytes.
+        #[serde(deserialize_with = "text::text")]
         software: String,
     },
     /// Ready. Answer: [`ServerBody::Pong`].
@@ -36,9 +38,10 @@ pub enum ClientBody {
     /// Ready. Answer: one or more [`ServerBody::Page`].
     List {
         /// The folder to list; `None` is the root.
+        #[serde(deserialize_with = "text::optional")]
         folder: Option<String>,
         /// Globs relative to the folder; none lists everything below it. At most 64.
-        #[serde(deserialize_with = "list::bounded::<_, _, MAX_TEXTS, 8>")]
+        #[serde(deserialize_with = "text::several::<_, MAX_TEXTS>")]
         patterns: Vec<String>,
         /// Stop after this many items; 0 lists all.
         limit: u32,
@@ -55,6 +58,7 @@ pub enum ClientBody {
         /// The file or folder.
         from: WireRef,
         /// Its new full name.
+        #[serde(deserialize_with = "text::text")]
         to: String,
         /// Only if the file still has this id.
         if_match: Option<WireDigest>,
@@ -75,6 +79,7 @@ pub enum ClientBody {
     /// Ready. Answer: [`ServerBody::Item`].
     MakeFolder {
         /// Its full name; missing folders above it are made too.
+        #[serde(deserialize_with = "text::text")]
         name: String,
         /// Check everything, change nothing.
         dry_run: bool,
@@ -119,6 +124,7 @@ pub enum ClientBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadFile {
     /// The full name that it is to get.
+    #[serde(deserialize_with = "text::text")]
     pub name: String,
     /// Its size in bytes, when it is known beforehand.
     pub size: Option<u64>,
@@ -167,6 +173,7 @@ pub enum FileMessage {
         /// Why ([`ErrorCode`](super::ErrorCode)).
         code: u16,
         /// The same for people, at most 8 KiB.
+        #[serde(deserialize_with = "text::text")]
         detail: String,
     },
 }
@@ -186,6 +193,7 @@ pub enum ServerBody {
     /// Answers [`ClientBody::Hello`].
     Welcome {
         /// Program and version, at most 255 bytes.
+        #[serde(deserialize_with = "text::text")]
         software: String,
         /// What this client may do: 0 nothing, 1 reader, 2 contributor, 3 editor, 4 admin.
         role: u8,
@@ -196,6 +204,7 @@ pub enum ServerBody {
         /// Why ([`ErrorCode`](super::ErrorCode)).
         code: u16,
         /// The same for people, at most 8 KiB.
+        #[serde(deserialize_with = "text::text")]
         detail: String,
     },
     /// Answers [`ClientBody::Ping`].
@@ -248,6 +257,7 @@ pub enum Verdict {
         /// Why ([`ErrorCode`](super::ErrorCode)).
         code: u16,
         /// The same for people, at most 8 KiB.
+        #[serde(deserialize_with = "text::text")]
         detail: String,
     },
 }
@@ -269,6 +279,7 @@ pub enum UploadResult {
         /// Why ([`ErrorCode`](super::ErrorCode)).
         code: u16,
         /// The same for people, at most 8 KiB.
+        #[serde(deserialize_with = "text::text")]
         detail: String,
     },
 }
@@ -277,12 +288,15 @@ pub enum UploadResult {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerInfo {
     /// Program and version.
+    #[serde(deserialize_with = "text::text")]
     pub software: String,
     /// The protocol version that is being spoken.
     pub protocol: u16,
     /// The server's host name.
+    #[serde(deserialize_with = "text::text")]
     pub host: String,
     /// The fingerprint of its key; `None` without TLS.
+    #[serde(deserialize_with = "text::optional")]
     pub identity: Option<String>,
     /// Seconds since it started.
     pub uptime: u64,
@@ -307,7 +321,7 @@ pub struct ServerInfo {
     /// This client's role, as in [`ServerBody::Welcome`].
     pub role: u8,
     /// What it can do beyond the first version, by name; at most 64.
-    #[serde(deserialize_with = "list::bounded::<_, _, MAX_CAPABILITIES, 8>")]
+    #[serde(deserialize_with = "text::several::<_, MAX_CAPABILITIES>")]
     pub capabilities: Vec<String>,
     /// Files that wait to be hashed.
     pub unhashed_files: u64,

@@ -13,6 +13,7 @@ pub mod session;
 mod error_code;
 mod failure;
 mod list;
+mod text;
 mod wire;
 
 pub use error_code::ErrorCode;

@@ -4,6 +4,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::limits::MAX_DIGEST;
+use super::text;
 use crate::types::{Digest, Entry, FileName, FileRef, IdPrefix, Item, NameError, Timestamp};
 
 /// A field of a message that is well-formed bincode and still not what it should be.
@@ -145,9 +146,9 @@ impl TryFrom<WireDigest> for Digest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WireRef {
     /// By its full name.
-    Name(String),
+    Name(#[serde(deserialize_with = "text::text")] String),
     /// By 6 to 32 hex digits of its id.
-    Id(String),
+    Id(#[serde(deserialize_with = "text::text")] String),
 }
 
 impl From<&FileRef> for WireRef {
@@ -176,6 +177,7 @@ impl TryFrom<WireRef> for FileRef {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireEntry {
     /// The full name.
+    #[serde(deserialize_with = "text::text")]
     pub name: String,
     /// The id, when the file is hashed.
     pub id: Option<WireDigest>,
@@ -237,7 +239,7 @@ pub enum WireItem {
     /// A file.
     File(WireEntry),
     /// A folder, by its full name.
-    Folder(String),
+    Folder(#[serde(deserialize_with = "text::text")] String),
 }
 
 impl From<&Item> for WireItem {

@@ -55,7 +55,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     /// Talks until the client leaves, breaks the protocol, or the server stops. The greeting must
     /// be over at `greeted_by`.
     pub(super) async fn run(mut self, greeted_by: Instant) -> Result<(), NetError> {
-        let ended = match timeout_at(greeted_by, self.greet()).await {
+        let shutdown = self.context.shutdown.clone();
+        let greeted = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            greeted = timeout_at(greeted_by, self.greet()) => greeted,
+        };
+        let ended = match greeted {
             Ok(Ok(())) => self.serve_requests().await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(NetError::Timeout("no greeting came in time")),

@@ -101,9 +101,14 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let deadline = tokio::time::Instant::now() + GREETING_TIME;
-        let version = timeout_at(deadline, accept_preface(&mut stream))
-            .await
-            .map_err(|_| NetError::Timeout("no greeting came in time"))??;
+        let accepted = timeout_at(deadline, accept_preface(&mut stream));
+        let version = tokio::select! {
+            // Nothing is lost with a client that has not said hello yet.
+            () = self.context.shutdown.cancelled() => return Ok(()),
+            accepted = accepted => {
+                accepted.map_err(|_| NetError::Timeout("no greeting came in time"))??
+            }
+        };
         Conversation::new(stream, version, self.context.clone())
             .run(deadline)
             .await

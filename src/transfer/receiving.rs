@@ -118,9 +118,10 @@ impl<S: Sink> Receiving<S> {
     }
 
     /// Drops what waits, and waits until what is being written is undone.
-    pub async fn discard(mut self) {
+    pub async fn discard(&mut self) {
         self.waiting.clear();
-        if let Writing::Running(hop) = self.writer {
+        self.waiting_bytes = 0;
+        if let Writing::Running(hop) = std::mem::replace(&mut self.writer, Writing::Lost) {
             // A panic in there is no worse than what made us give up.
             let _ = hop.await;
         }

@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use tracing::Span;
 
 use crate::digest::Hasher;
-use crate::protocol::limits::DATA_CHUNK;
+use crate::protocol::limits::{DATA_CHUNK, SEGMENT};
 use crate::protocol::{ErrorCode, Failure};
 use crate::types::{Digest, Entry};
 
@@ -283,9 +283,13 @@ impl FileReader {
 }
 
 impl OpenFile {
-    /// The next [`DATA_CHUNK`] bytes; fewer only at the end of the file.
+    /// The next piece, which ends on a segment unless it is the last one. That of a stream is as
+    /// small as that allows: who writes slowly should be seen to write.
     fn read_chunk(&mut self) -> Result<Bytes, Failure> {
-        let wanted = self.left.map_or(DATA_CHUNK, |left| {
+        if self.left == Some(0) {
+            return self.check_end();
+        }
+        let wanted = self.left.map_or(SEGMENT, |left| {
             usize::try_from(left).unwrap_or(DATA_CHUNK).min(DATA_CHUNK)
         });
         let mut chunk = vec![0; wanted];
@@ -310,6 +314,18 @@ impl OpenFile {
             self.hasher.update(&chunk);
         }
         Ok(chunk.into())
+    }
+
+    /// Makes sure that there is no more than was announced, as with files that have no size until
+    /// they are read.
+    fn check_end(&mut self) -> Result<Bytes, Failure> {
+        match self.source.read(&mut [0])? {
+            0 => Ok(Bytes::new()),
+            _ => Err(Failure::new(
+                ErrorCode::Conflict,
+                "it has more content than its size says, or became longer while it was being sent",
+            )),
+        }
     }
 
     fn finish(mut self) -> Result<Digest, Failure> {
@@ -401,7 +417,7 @@ mod tests {
                     match piece {
                         Piece::Begin { index: 3, .. } => assert_eq!(at, 0),
                         Piece::Data(chunk) => {
-                            assert_eq!(sent.len() % DATA_CHUNK, 0);
+                            assert_eq!(sent.len() % SEGMENT, 0);
                             sent.extend_from_slice(chunk);
                         }
                         Piece::End { index: 3, digest } => {

@@ -13,7 +13,7 @@ pub const RESERVED_PREFIX: &str = ".fileshare";
 /// Invariants, all checked by [`FileName::parse`] and relied upon everywhere:
 ///
 /// 1. It is 1 to 4096 bytes of UTF-8 in Normalization Form C.
-/// 2. It is parts of 1 to 255 bytes with one `/` between two; none before, none after.
+/// 2. It is 1 to 128 parts of 1 to 255 bytes with one `/` between two; none before, none after.
 /// 3. No part is `.` or `..`.
 /// 4. It has no control character, line separator or bidirectional override.
 /// 5. No part begins with `.fileshare` in any case, not even with invisible characters mixed in.
@@ -28,6 +28,8 @@ impl FileName {
     pub const MAX_BYTES: usize = 4096;
     /// The longest part between two slashes, in bytes: what common file systems store.
     pub const MAX_PART_BYTES: usize = 255;
+    /// The most parts. Every folder on the way costs whoever opens, walks or makes it.
+    pub const MAX_PARTS: usize = 128;
 
     /// Checks every invariant and takes the text as a name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
@@ -39,6 +41,9 @@ impl FileName {
         }
         if text.starts_with('/') {
             return Err(NameError::Absolute);
+        }
+        if text.split('/').count() > Self::MAX_PARTS {
+            return Err(NameError::TooDeep);
         }
         text.split('/').try_for_each(check_part)?;
         if !is_nfc(text) {
@@ -152,6 +157,9 @@ pub enum NameError {
     /// One part is over [`FileName::MAX_PART_BYTES`].
     #[error("each part of a name is at most 255 bytes long")]
     PartTooLong,
+    /// It has more than [`FileName::MAX_PARTS`] parts.
+    #[error("a name has at most 128 parts")]
+    TooDeep,
     /// It begins with a slash.
     #[error("a name does not begin with '/'")]
     Absolute,
@@ -311,6 +319,9 @@ mod tests {
         assert_eq!(FileName::parse(&"x".repeat(256)), Err(PartTooLong));
         let deep = vec!["x".repeat(200); 21].join("/");
         assert_eq!(FileName::parse(&deep), Err(TooLong));
+        let deepest = vec!["d"; FileName::MAX_PARTS].join("/");
+        assert!(FileName::parse(&deepest).is_ok());
+        assert_eq!(FileName::parse(&format!("{deepest}/d")), Err(TooDeep));
     }
 
     #[test]

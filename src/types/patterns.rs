@@ -12,6 +12,13 @@ pub struct Patterns {
     globs: GlobSet,
 }
 
+/// The longest pattern, in bytes: that of a name.
+const MAX_BYTES: usize = FileName::MAX_BYTES;
+
+/// How many alternatives (`{a,b}`) may stand inside of each other. The glob library recurses over
+/// them, and a stranger must not choose how deep.
+const MAX_NESTING: usize = 8;
+
 /// A pattern that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the pattern {pattern:?} cannot be understood: {reason}")]
@@ -31,13 +38,14 @@ impl Patterns {
             let pattern = pattern.as_ref();
             // Completion leaves a slash behind folders.
             let text = pattern.strip_suffix('/').unwrap_or(pattern);
+            check_cost(text).map_err(|reason| bad(shortened(text), reason))?;
             let glob = GlobBuilder::new(text).literal_separator(true).build();
-            globs.add(glob.map_err(|error| bad(pattern, &error))?);
+            globs.add(glob.map_err(|error| bad(pattern, error.kind()))?);
             texts.push(text.to_owned());
         }
         let globs = globs.build().map_err(|error| {
             let pattern = error.glob().unwrap_or_default().to_owned();
-            bad(&pattern, &error)
+            bad(&pattern, error.kind())
         })?;
         Ok(Patterns { texts, globs })
     }
@@ -68,10 +76,34 @@ impl Patterns {
     }
 }
 
-fn bad(pattern: &str, error: &globset::Error) -> PatternError {
+/// Refuses what would take too much time or stack to compile.
+fn check_cost(text: &str) -> Result<(), &'static str> {
+    if text.len() > MAX_BYTES {
+        return Err("it is longer than 4096 bytes");
+    }
+    let mut depth = 0_usize;
+    for character in text.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_NESTING {
+            return Err("its alternatives are nested more than 8 deep");
+        }
+    }
+    Ok(())
+}
+
+/// Enough of a text to recognise it by.
+fn shortened(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(60)).unwrap_or(text)
+}
+
+fn bad(pattern: &str, reason: impl ToString) -> PatternError {
     PatternError {
         pattern: pattern.to_owned(),
-        reason: error.kind().to_string(),
+        reason: reason.to_string(),
     }
 }
 
@@ -110,5 +142,11 @@ mod tests {
     fn says_what_is_wrong() {
         let error = Patterns::parse(&["a[".to_owned()]).unwrap_err();
         assert_eq!(error.pattern, "a[");
+        let nested = format!("{}a{}", "{".repeat(30_000), "}".repeat(30_000));
+        assert!(Patterns::parse(&[nested]).is_err());
+        let nested = format!("{}a{}", "{".repeat(9), "}".repeat(9));
+        assert!(Patterns::parse(&[nested]).is_err());
+        assert!(Patterns::parse(&["x".repeat(4097)]).is_err());
+        assert!(Patterns::parse(&["{a,{b,c}}*".to_owned()]).is_ok());
     }
 }

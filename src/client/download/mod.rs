@@ -236,6 +236,12 @@ impl Pending {
             return Err(Failure::new(ErrorCode::DigestMismatch, message));
         }
         if let Some(entry) = &mut self.entry {
+            if entry.size != self.received {
+                let (name, size, received) = (&entry.name, entry.size, self.received);
+                let message =
+                    format!("{name} was announced with {size} bytes and came with {received}");
+                return Err(Failure::new(ErrorCode::DigestMismatch, message));
+            }
             entry.id = Some(digest);
         }
         Ok(())

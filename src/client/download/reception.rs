@@ -5,7 +5,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use super::{Pending, Place, Wish};
 use crate::client::link::{self, Heard, Inbox};
 use crate::client::local::{FileSink, LocalSink};
-use crate::client::rounds::Rounds;
+use crate::client::rounds::{Moved, Rounds};
 use crate::protocol::message::{FileMessage, ServerBody, ServerMessage};
 use crate::protocol::session::Answer;
 use crate::protocol::{ErrorCode, Failure, WireEntry};
@@ -15,6 +15,7 @@ use crate::types::{Digest, Entry, FileRef, OnConflict};
 /// The receiving half of a download.
 pub(super) struct Reception<'a, 'b> {
     rounds: &'a mut Rounds<'b, Pending>,
+    moved: Moved,
     wishes: UnboundedSender<Wish>,
     receiving: Receiving<LocalSink>,
     results: UnboundedReceiver<(u32, Result<Option<PathBuf>, Failure>)>,
@@ -28,6 +29,7 @@ impl<'a, 'b> Reception<'a, 'b> {
     pub(super) fn new(rounds: &'a mut Rounds<'b, Pending>, wishes: UnboundedSender<Wish>) -> Self {
         let (sender, results) = mpsc::unbounded_channel();
         Reception {
+            moved: rounds.moved(),
             rounds,
             wishes,
             receiving: Receiving::new(sender),
@@ -39,8 +41,14 @@ impl<'a, 'b> Reception<'a, 'b> {
 
     pub(super) async fn run(mut self, inbox: &mut Inbox) -> Result<(), Failure> {
         let received = self.receive(inbox).await;
-        // Whatever is not finished by now is not to be: nothing of it stays.
-        self.receiving.discard().await;
+        if received.is_err() {
+            // What is not finished by now is not to be, and nothing of it stays; what is finished
+            // counts, whatever came after it.
+            self.receiving.discard().await;
+            while let Ok((index, result)) = self.results.try_recv() {
+                self.finish(index, result);
+            }
+        }
         received
     }
 
@@ -51,7 +59,7 @@ impl<'a, 'b> Reception<'a, 'b> {
             tokio::select! {
                 heard = inbox.next(), if may_read => match heard? {
                     Heard::Data(bytes) => {
-                        self.count(bytes.len() as u64);
+                        self.count(bytes.len())?;
                         self.receiving.push(Incoming::Data(bytes));
                     }
                     Heard::Message(answer, message) => {
@@ -162,12 +170,22 @@ impl<'a, 'b> Reception<'a, 'b> {
         Ok((opened, entry))
     }
 
-    fn count(&mut self, bytes: u64) {
-        if let Some(file) = self.open_file() {
-            file.received += bytes;
-            let index = file.index;
-            self.rounds.progress.advance(index, bytes);
+    fn count(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.moved.add(bytes);
+        let Some(file) = self.open_file() else {
+            return Ok(());
+        };
+        file.received += bytes as u64;
+        if file
+            .entry
+            .as_ref()
+            .is_some_and(|entry| file.received > entry.size)
+        {
+            return Err(link::broken("it sent more of a file than it announced"));
         }
+        let index = file.index;
+        self.rounds.progress.advance(index, bytes as u64);
+        Ok(())
     }
 
     /// The file whose content is coming, unless it has failed already.

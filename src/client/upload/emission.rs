@@ -5,6 +5,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Event, Order, Sent};
 use crate::client::link::Outbox;
+use crate::client::rounds::Moved;
 use crate::protocol::Failure;
 use crate::protocol::limits::{ALIVE_INTERVAL, MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use crate::protocol::message::{ClientBody, FileMessage, UploadFile};
@@ -23,6 +24,7 @@ pub(super) struct Emission {
     orders: UnboundedReceiver<Order>,
     events: UnboundedSender<Event>,
     progress: Arc<dyn Progress>,
+    moved: Moved,
     /// How much of the file that is being sent has gone.
     sent: u64,
 }
@@ -35,6 +37,7 @@ impl Emission {
         orders: UnboundedReceiver<Order>,
         events: UnboundedSender<Event>,
         progress: Arc<dyn Progress>,
+        moved: Moved,
     ) -> Self {
         Emission {
             number,
@@ -46,6 +49,7 @@ impl Emission {
             orders,
             events,
             progress,
+            moved,
             sent: 0,
         }
     }
@@ -106,6 +110,7 @@ impl Emission {
         let body = match piece {
             Piece::Data(bytes) => {
                 outbox.data(&bytes).await?;
+                self.moved.add(bytes.len());
                 self.sent += bytes.len() as u64;
                 self.progress
                     .advance(place(self.closed as u32), bytes.len() as u64);

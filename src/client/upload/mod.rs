@@ -89,6 +89,7 @@ async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<
     let (orders, heard_orders) = mpsc::unbounded_channel();
     let (events, heard_events) = mpsc::unbounded_channel();
     let progress = rounds.progress.clone();
+    let moved = rounds.moved();
     let emission = Emission::new(
         number,
         files,
@@ -96,6 +97,7 @@ async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<
         heard_orders,
         events.clone(),
         progress,
+        moved,
     );
     let supervision = Supervision::new(rounds, orders, events, heard_events);
     let Link { inbox, outbox, .. } = &mut link;

@@ -117,7 +117,7 @@ fn there_is_no_variant_without_a_sample() {
         let next = variants.len() as u32;
         assert!(variants.iter().copied().eq(0..next), "{variants:?}");
         let message = [[0; 4], next.to_le_bytes()].concat();
-        let refused = codec::decode::<M>(&message).unwrap_err().to_string();
+        let refused = format!("{:?}", codec::decode::<M>(&message).unwrap_err());
         assert!(refused.contains("variant index"), "{next}: {refused}");
     }
     let outer = |dump: dump::Dump| dump.variants[0].1;
