@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, trace};
 
 use super::ServerAddress;
 use crate::access::Role;
@@ -16,6 +17,7 @@ use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMess
 use crate::protocol::preface::Refusal;
 use crate::protocol::session::{Answer, ClientSession};
 use crate::protocol::{ErrorCode, Failure};
+use crate::types::Printable;
 
 /// What this program calls itself in greetings.
 const SOFTWARE: &str = concat!("fileshare/", env!("CARGO_PKG_VERSION"));
@@ -63,6 +65,7 @@ impl Dialler {
     pub(super) async fn dial(&self) -> Result<Link, Failure> {
         let deadline = Instant::now() + self.timeout;
         let address = &self.address;
+        debug!(%address, "connecting");
         let mut stream = net::dial(&address.host, address.port, self.timeout)
             .await
             .map_err(|error| self.unreachable(&error))?;
@@ -100,9 +103,8 @@ impl Dialler {
         outbox.flush().await?;
         match inbox.next().await? {
             Heard::Message(_, message) => match message.body {
-                ServerBody::Welcome { role, .. } => Ok(Link {
-                    // A role of a later version can do at least what the highest one here can.
-                    role: Role::from_level(role).unwrap_or(Role::Admin),
+                ServerBody::Welcome { role, software } => Ok(Link {
+                    role: connected(role, &software),
                     inbox,
                     outbox,
                     last_number: 0,
@@ -271,6 +273,7 @@ impl Outbox {
             _ => MAX_MESSAGE_BODY,
         };
         let message = ClientMessage { number, body };
+        trace!(number, body = ?message.body, "saying");
         let noted = self.shared.session().sent(&message);
         noted.map_err(|violation| Failure::new(ErrorCode::Internal, violation.to_string()))?;
         match self.writer.message(&message, limit).await {
@@ -304,6 +307,13 @@ impl Shared {
     fn session(&self) -> MutexGuard<'_, ClientSession> {
         self.session.lock().unwrap_or_else(|e| e.into_inner())
     }
+}
+
+/// Notes who answered. A role of a later version can do at least what the highest one here can.
+fn connected(role: u8, software: &str) -> Role {
+    let role = Role::from_level(role).unwrap_or(Role::Admin);
+    debug!(software = %Printable(software), %role, "connected");
+    role
 }
 
 fn lost(address: &ServerAddress, error: &NetError) -> Failure {

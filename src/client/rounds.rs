@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tracing::debug;
+
 use super::retry::{self, Retries};
 use super::{ClientOptions, FileReport};
 use crate::protocol::Failure;
@@ -97,6 +99,7 @@ impl<'a, F: Unfinished> Rounds<'a, F> {
         let Err(failure) = ended else {
             return;
         };
+        debug!(%failure, left = self.left_before, "a round was cut short");
         self.fail(&failure, F::is_spent);
         if self.is_done() {
             return;

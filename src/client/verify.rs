@@ -8,7 +8,7 @@ use super::{Client, ListQuery};
 use crate::disk::{Folder, Walk};
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::Progress;
-use crate::types::{Digest, Entry, FileName, FileRef, Item, Patterns};
+use crate::types::{Digest, Entry, FileName, FileRef, Item, Patterns, Printable};
 
 /// How a local file compares with the server's ([`Client::verify`]).
 #[derive(Debug)]
@@ -48,6 +48,13 @@ pub(super) async fn verify(
         let (query, local) = (query.clone(), local.to_owned());
         blocking(move || local_files(&query, &local)).await?
     };
+    for pattern in &query.patterns {
+        let meant = parse(std::slice::from_ref(pattern))?;
+        let mut names = there.keys().chain(here.keys());
+        if !names.any(|name| relative(query, name).is_some_and(|name| meant.is_match(&name))) {
+            report(nothing(query, local, pattern)?);
+        }
+    }
     let bytes = there.values().map(|entry| entry.size).sum();
     progress.batch(there.len() as u64, bytes);
     for (index, name) in (0..).zip(here.keys().filter(|name| !there.contains_key(*name))) {
@@ -62,11 +69,10 @@ pub(super) async fn verify(
         });
     }
     for (index, (name, mut entry)) in (0..).zip(there) {
-        let relative = match &query.folder {
-            Some(folder) => name.relative_to(folder).unwrap_or_else(|| name.clone()),
-            None => name.clone(),
-        };
-        let path = below(local, &relative);
+        let path = below(
+            local,
+            &relative(query, &name).unwrap_or_else(|| name.clone()),
+        );
         let outcome = compare(client, &path, &mut entry, index, &progress).await;
         progress.end(index);
         report(Verification {
@@ -77,6 +83,35 @@ pub(super) async fn verify(
         });
     }
     Ok(())
+}
+
+/// The name as the patterns see it: inside of the folder that the query is about.
+fn relative(query: &ListQuery, name: &FileName) -> Option<FileName> {
+    match &query.folder {
+        Some(folder) => name.relative_to(folder),
+        None => Some(name.clone()),
+    }
+}
+
+fn parse(patterns: &[String]) -> Result<Patterns, Failure> {
+    Patterns::parse(patterns).map_err(|error| Failure::new(ErrorCode::Usage, error.to_string()))
+}
+
+/// What is said of a pattern that means nothing on either side.
+fn nothing(query: &ListQuery, local: &Path, pattern: &str) -> Result<Verification, Failure> {
+    let shown = Printable(pattern);
+    let message = format!("{shown} is neither here nor on the server");
+    let missing = Failure::new(ErrorCode::NotFound, message);
+    let text = pattern.strip_suffix('/').unwrap_or(pattern);
+    match FileName::parse(text) {
+        Ok(name) => Ok(Verification {
+            path: below(local, &name),
+            name: FileName::inside(query.folder.as_ref(), &name).unwrap_or(name),
+            entry: None,
+            outcome: Err(missing),
+        }),
+        Err(_) => Err(missing),
+    }
 }
 
 async fn compare(
@@ -126,8 +161,7 @@ async fn compare(
 
 /// The local files that the query means, under the names that they would have on the server.
 fn local_files(query: &ListQuery, local: &Path) -> Result<BTreeMap<FileName, PathBuf>, Failure> {
-    let patterns = Patterns::parse(&query.patterns)
-        .map_err(|error| Failure::new(ErrorCode::Usage, error.to_string()))?;
+    let patterns = parse(&query.patterns)?;
     // Where nothing but spelled-out names is meant, nothing else is walked through.
     let beginnings = match patterns.spelled_out() {
         Some(names) => names.into_iter().map(Some).collect(),

@@ -224,6 +224,12 @@ fn examine(
         // It may be the same content, which need not come again: worth hashing what is here.
         *entry = hashed;
     }
+    let expected = new.precondition.if_match;
+    let found = existing.as_ref().map(|entry| entry.id);
+    if expected.is_some() && found != Some(expected) && found != Some(None) {
+        let name = new.name.clone();
+        return Err(StoreError::PreconditionFailed { name }.into());
+    }
     Ok((new, existing))
 }
 

@@ -559,3 +559,38 @@ fn a_port_where_something_else_listens_is_told_apart() {
     assert!(stderr(&output).contains("HTTP"));
     web.join().unwrap();
 }
+
+#[test]
+fn a_dry_run_of_put_finds_what_the_real_one_would() {
+    let setting = Setting::with(&["--max-file-size", "10"]);
+    setting.write("a", "one");
+    setting.write("large", noise(1, 11));
+    setting.ok(&["put", "a"]);
+    setting.write("b", "two");
+    let id = md5(&setting.desk.path().join("b"));
+    for (arguments, code) in [
+        (&["a", "--as", "q?"][..], 2),
+        (&["b", "--as", "A"], 6),
+        (&["b", "--as", "a/x"], 6),
+        (&["b", "--as", "a", "--if-match", &id], 6),
+        (&["b", "--as", "a", "--on-conflict", "overwrite"], 5),
+        (&["large"], 8),
+    ] {
+        setting.fails(&[&["put", "-n"], arguments].concat(), code);
+        setting.fails(&[&["put"], arguments].concat(), code);
+    }
+    let skipped = &setting.json(&["put", "-n", "b", "--as", "a", "--on-conflict", "skip"])[0];
+    assert_eq!(skipped["status"], "skipped");
+    assert_eq!(setting.stored("a").unwrap(), b"one");
+    assert_eq!(setting.stored("b"), None);
+}
+
+#[test]
+fn verify_names_what_is_on_neither_side() {
+    let setting = Setting::new();
+    setting.write("a", "one");
+    setting.ok(&["put", "a"]);
+    assert!(setting.fails(&["verify", "a", "nope"], 9).contains("nope"));
+    assert!(setting.fails(&["verify", "nope"], 4).contains("nope"));
+    setting.fails(&["verify", "a", "*.txt"], 9);
+}

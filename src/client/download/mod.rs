@@ -186,7 +186,8 @@ async fn conflict(
         OnConflict::Rename => Ok(None),
         OnConflict::Skip => Ok(Some(Status::Skipped)),
         OnConflict::Overwrite => {
-            let same = same_content(path, entry).await?;
+            // A link that leads nowhere, or a file that may not be read, is replaced all the same.
+            let same = same_content(path, entry).await.unwrap_or(None);
             Ok((same == Some(true)).then_some(Status::Unchanged))
         }
         OnConflict::Error => {

@@ -35,21 +35,16 @@ impl Decision {
             OnConflict::Rename => Decided::Send(None),
             OnConflict::Skip => Decided::Leave(Status::Skipped),
             OnConflict::Overwrite => match self.compare(standing) {
-                Ok(Some((_, digest))) if standing.id == Some(digest) => {
-                    Decided::Leave(Status::Unchanged)
-                }
-                Ok(hashed) => Decided::Send(hashed),
+                Ok(Compared::Same) => Decided::Leave(Status::Unchanged),
+                Ok(Compared::Different(hashed)) => Decided::Send(hashed),
+                Ok(Compared::Unknown) => Decided::Send(None),
                 Err(failure) => Decided::Refuse(failure),
             },
             OnConflict::Error => {
-                let hashed = self.compare(standing);
-                let content = match (hashed, standing.id) {
-                    (Ok(Some((_, digest))), Some(id)) if digest == id => " with the same content",
-                    (Ok(Some(_)), Some(_)) => " with other content",
-                    (Ok(None), _) if self.path.is_some() && standing.id.is_some() => {
-                        " with other content"
-                    }
-                    _ => "",
+                let content = match self.compare(standing) {
+                    Ok(Compared::Same) => " with the same content",
+                    Ok(Compared::Different(_)) => " with other content",
+                    Ok(Compared::Unknown) | Err(_) => "",
                 };
                 Decided::Refuse(Failure::new(
                     ErrorCode::AlreadyExists,
@@ -59,16 +54,29 @@ impl Decision {
         }
     }
 
-    /// Opens and hashes the local file if it can be the same as what stands there.
-    fn compare(&self, standing: &Entry) -> Result<Option<(LocalFile, Digest)>, Failure> {
+    fn compare(&self, standing: &Entry) -> Result<Compared, Failure> {
         let Some(path) = &self.path else {
-            return Ok(None);
+            return Ok(Compared::Unknown);
         };
         let mut file = LocalFile::open(path)?;
-        if standing.id.is_none() || file.facts.size != standing.size {
-            return Ok(None);
+        if file.facts.size != standing.size {
+            return Ok(Compared::Different(None));
         }
+        let Some(id) = standing.id else {
+            return Ok(Compared::Unknown);
+        };
         let digest = file.hash(|_| {})?;
-        Ok(Some((file, digest)))
+        Ok(match digest == id {
+            true => Compared::Same,
+            false => Compared::Different(Some((file, digest))),
+        })
     }
+}
+
+/// How the local file's content compares with what stands there.
+enum Compared {
+    Same,
+    /// The file may have been hashed for that, through this handle.
+    Different(Option<(LocalFile, Digest)>),
+    Unknown,
 }

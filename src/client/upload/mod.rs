@@ -17,9 +17,9 @@ use super::{Client, Done, FileReport, Source, Status, Upload};
 use crate::protocol::message::{UploadFile, WireConflict};
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::{Opening, OutgoingFile, Progress};
-use crate::types::{Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp};
+use crate::types::{Digest, Entry, FileName, FileRef, OnConflict, Precondition, Timestamp};
 
-use decision::{Decided, Decision};
+use decision::Decision;
 use emission::Emission;
 use supervision::Supervision;
 
@@ -62,10 +62,6 @@ pub(super) async fn put(
     let mut pending = Vec::new();
     for looked_at in look_at_all(files).await? {
         match looked_at {
-            Ok(file) if dry_run => {
-                let outcome = rehearse(client, &file).await;
-                report(file.report(outcome));
-            }
             Ok(file) => pending.push(file),
             Err(finished) => report(*finished),
         }
@@ -74,14 +70,19 @@ pub(super) async fn put(
     progress.batch(pending.len() as u64, bytes);
     let mut rounds = Rounds::new(pending, &client.options, &progress, report);
     while !rounds.is_done() {
-        let ended = round(client, &mut rounds).await;
+        let ended = round(client, &mut rounds, dry_run).await;
         rounds.after(ended).await;
     }
     Ok(())
 }
 
-/// One try at all that is pending, over one connection.
-async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<(), Failure> {
+/// One try at all that is pending, over one connection. In a dry run everything is as it will be,
+/// but that the client skips each file where it would send it.
+async fn round(
+    client: &mut Client,
+    rounds: &mut Rounds<'_, Pending>,
+    dry_run: bool,
+) -> Result<(), Failure> {
     let mut link = client.take_link().await?;
     let number = link.next_number();
     let files = rounds.files().map(Pending::wire).collect();
@@ -99,7 +100,8 @@ async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<
         progress,
         moved,
     );
-    let supervision = Supervision::new(rounds, orders, events, heard_events);
+    let rehearsal = dry_run.then_some(link.role);
+    let supervision = Supervision::new(rounds, orders, events, heard_events, rehearsal);
     let Link { inbox, outbox, .. } = &mut link;
     link::both(supervision.run(inbox), emission.run(outbox)).await?;
     client.link = Some(link);
@@ -171,38 +173,6 @@ fn is_executable(_metadata: &std::fs::Metadata) -> bool {
     false
 }
 
-/// What would happen to the file.
-async fn rehearse(client: &mut Client, file: &Pending) -> Result<Done, Failure> {
-    let would = |status, entry| Done {
-        status,
-        entry,
-        size: file.size,
-        sent: 0,
-    };
-    match client.stat(&FileRef::Name(file.name.clone())).await {
-        Err(failure) if failure.code == ErrorCode::NotFound => {
-            Ok(would(Status::WouldTransfer, None))
-        }
-        Err(failure) => Err(failure),
-        Ok(Item::Folder(name)) => Err(Failure::new(
-            ErrorCode::Conflict,
-            format!("{name} is a folder on the server"),
-        )),
-        Ok(Item::File(entry)) => {
-            let decision = file.decision();
-            let standing = entry.clone();
-            let decided = tokio::task::spawn_blocking(move || decision.decide(&standing)).await;
-            let decided = decided
-                .map_err(|_| Failure::new(ErrorCode::Internal, "comparing failed unexpectedly"))?;
-            match decided {
-                Decided::Send(_) => Ok(would(Status::WouldTransfer, Some(entry))),
-                Decided::Leave(status) => Ok(would(status, Some(entry))),
-                Decided::Refuse(failure) => Err(failure),
-            }
-        }
-    }
-}
-
 impl Unfinished for Pending {
     fn is_spent(&self) -> bool {
         matches!(self.source, Origin::Stream(None))
@@ -269,7 +239,7 @@ enum Event {
     /// It was sent whole.
     Sent(u32, Sent),
     /// It need not be sent.
-    Left(u32, Status, Box<Entry>),
+    Left(u32, Status, Option<Box<Entry>>),
     /// It cannot be sent.
     Failed(u32, Failure),
 }

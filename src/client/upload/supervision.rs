@@ -2,6 +2,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::decision::Decided;
 use super::{Begun, Event, Order, Pending};
+use crate::access::{Action, Role, check};
 use crate::client::link::{self, Heard, Inbox};
 use crate::client::rounds::Rounds;
 use crate::client::{Done, Status};
@@ -17,6 +18,8 @@ pub(super) struct Supervision<'a, 'b> {
     orders: UnboundedSender<Order>,
     events: UnboundedSender<Event>,
     heard_events: UnboundedReceiver<Event>,
+    /// In a dry run, what this client may do.
+    rehearsal: Option<Role>,
     next_verdict: u32,
 }
 
@@ -26,12 +29,14 @@ impl<'a, 'b> Supervision<'a, 'b> {
         orders: UnboundedSender<Order>,
         events: UnboundedSender<Event>,
         heard_events: UnboundedReceiver<Event>,
+        rehearsal: Option<Role>,
     ) -> Self {
         Supervision {
             rounds,
             orders,
             events,
             heard_events,
+            rehearsal,
             next_verdict: 0,
         }
     }
@@ -70,15 +75,15 @@ impl<'a, 'b> Supervision<'a, 'b> {
             }
             Event::Failed(index, failure) => self.finish(index, Err(failure)),
             Event::Left(index, status, entry) => {
-                let sent = self.rounds.get(index).and_then(|file| file.sent);
+                let Some(file) = self.rounds.get(index) else {
+                    return;
+                };
+                let sent = file.sent.filter(|_| status == Status::Done);
                 let done = Done {
                     status,
-                    size: Some(entry.size),
-                    entry: Some(*entry),
-                    sent: match status {
-                        Status::Done => sent.map_or(0, |sent| sent.bytes),
-                        _ => 0,
-                    },
+                    size: file.size.or(entry.as_ref().map(|entry| entry.size)),
+                    entry: entry.map(|entry| *entry),
+                    sent: sent.map_or(0, |sent| sent.bytes),
                 };
                 self.finish(index, Ok(done));
             }
@@ -131,6 +136,9 @@ impl<'a, 'b> Supervision<'a, 'b> {
                 let failure = Failure::from_wire(code, &detail);
                 Box::new(move || tell(Event::Failed(index, failure)))
             }
+            Verdict::Start if self.rehearsal.is_some() => {
+                Box::new(move || tell(Event::Left(index, Status::WouldTransfer, None)))
+            }
             Verdict::Start => {
                 let origin = file.source.begin();
                 Box::new(move || origin.open(None))
@@ -143,10 +151,24 @@ impl<'a, 'b> Supervision<'a, 'b> {
                     OnConflict::Error | OnConflict::Skip => Begun::Nothing,
                     OnConflict::Overwrite | OnConflict::Rename => file.source.begin(),
                 };
-                Box::new(move || match decision.decide(&entry) {
-                    Decided::Send(hashed) => origin.open(hashed),
-                    Decided::Leave(status) => tell(Event::Left(index, status, Box::new(entry))),
-                    Decided::Refuse(failure) => tell(Event::Failed(index, failure)),
+                let rehearsal = self.rehearsal;
+                Box::new(move || match (decision.decide(&entry), rehearsal) {
+                    (Decided::Send(hashed), None) => origin.open(hashed),
+                    (Decided::Send(_), Some(role)) => tell(match check(role, Action::Overwrite) {
+                        Ok(()) => Event::Left(index, Status::WouldTransfer, None),
+                        Err(denied) => {
+                            let (code, why) = (ErrorCode::Forbidden, denied.to_string());
+                            Event::Failed(index, Failure::new(code, why))
+                        }
+                    }),
+                    // What stands there under the name has nothing to do with a file that is skipped.
+                    (Decided::Leave(Status::Skipped), _) => {
+                        tell(Event::Left(index, Status::Skipped, None))
+                    }
+                    (Decided::Leave(status), _) => {
+                        tell(Event::Left(index, status, Some(Box::new(entry))))
+                    }
+                    (Decided::Refuse(failure), _) => tell(Event::Failed(index, failure)),
                 })
             }
         };
