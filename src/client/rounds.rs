@@ -39,6 +39,8 @@ pub(super) struct Rounds<'a, F> {
     retries: Retries,
     moved: Moved,
     moved_before: u64,
+    total: u64,
+    announced: u64,
     pub(super) progress: &'a Arc<dyn Progress>,
     report: Report<'a>,
 }
@@ -51,6 +53,8 @@ impl<'a, F: Unfinished> Rounds<'a, F> {
         report: Report<'a>,
     ) -> Self {
         Rounds {
+            total: files.len() as u64,
+            announced: 0,
             left_before: files.len(),
             files: files.into_iter().map(Some).collect(),
             retries: Retries::new(options),
@@ -115,6 +119,12 @@ impl<'a, F: Unfinished> Rounds<'a, F> {
             }
             None => self.fail(&failure, |_| true),
         }
+    }
+
+    /// Adds the size of a file that was not known before to what the whole batch will take.
+    pub(super) fn announce(&mut self, bytes: u64) {
+        self.announced = self.announced.saturating_add(bytes);
+        self.progress.batch(self.total, self.announced);
     }
 
     /// Counts file content that crossed the wire.

@@ -383,3 +383,38 @@ async fn a_client_that_vanishes_in_mid_upload_leaves_nothing() {
     assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0);
     assert!(!root.path().join("half").exists());
 }
+
+/// Deadlines of PROTOCOL.md: silence in the middle of a transfer ends the connection.
+#[tokio::test(start_paused = true)]
+async fn silence_in_the_middle_of_a_transfer_ends_it_in_time() {
+    let (_root, server) = server(Role::Editor);
+    for (request, page) in [
+        (ClientBody::Upload { files: 1 }, None),
+        (ClientBody::Download { files: 1 }, None),
+        (
+            ClientBody::Upload { files: 1 },
+            Some(ClientBody::UploadPage {
+                files: vec![upload_file("silent", Some(1 << 30))],
+            }),
+        ),
+    ] {
+        let mut client = RawClient::greeted(&server).await;
+        client.send(1, request).await;
+        if let Some(page) = page {
+            client.send(1, page).await;
+            client.receive().await.unwrap();
+            client.send(1, begin(0)).await;
+            client.send_data(&[7; 65_536]).await;
+        }
+        let started = tokio::time::Instant::now();
+        let last_words = client.receive().await.unwrap();
+        assert!(matches!(
+            last_words.body,
+            ServerBody::Refused { code: 21, .. }
+        ));
+        let waited = started.elapsed();
+        assert!(waited.as_secs() <= 62, "{waited:?}");
+        drop((client.inbox, client.outbox));
+        assert!(client.server.await.unwrap().is_err());
+    }
+}

@@ -166,6 +166,7 @@ impl<'a, 'b> Reception<'a, 'b> {
                 Opened::Stream(stream.ok_or_else(|| link::broken("it sent a file twice"))?)
             }
         };
+        self.rounds.announce(entry.size);
         self.rounds.progress.begin(at, &label, Some(entry.size));
         Ok((opened, entry))
     }
