@@ -157,6 +157,9 @@ impl Publisher {
                 Job::Stop => stopped = true,
                 job => self.act(job),
             }
+            if self.batch.is_full() {
+                break;
+            }
         }
         self.finish();
         stopped
