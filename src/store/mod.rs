@@ -11,6 +11,7 @@
 mod answer;
 mod content;
 mod error;
+mod hash_slots;
 mod hasher;
 mod index;
 mod inner;
@@ -70,13 +71,14 @@ impl Store {
     }
 
     /// What stands under a name now. The id of a file that is not known is computed on the spot
-    /// when the file is small, or however large it is when the caller waits for it.
-    pub fn stat(&self, file: &FileRef, wait_for_id: bool) -> Result<Item, StoreError> {
+    /// when the file is small; that of a large one is computed in the background, and told to
+    /// whoever asks again later.
+    pub fn stat(&self, file: &FileRef) -> Result<Item, StoreError> {
         let found = self.inner().resolve(file)?;
         if found.is_folder() {
             return Ok(Item::Folder(found.name));
         }
-        self.inner().entry_of(&found, wait_for_id).map(Item::File)
+        self.inner().entry_of(&found).map(Item::File)
     }
 
     /// Opens a file for reading.

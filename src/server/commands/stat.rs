@@ -7,10 +7,10 @@ use crate::types::FileRef;
 pub(super) async fn run(
     store: &Store,
     file: WireRef,
-    wait_for_id: bool,
+    _wait_for_id: bool,
 ) -> Result<ServerBody, Failure> {
     let file = FileRef::try_from(file)?;
     let store = store.clone();
-    let item = blocking(move || Ok(store.stat(&file, wait_for_id)?)).await?;
+    let item = blocking(move || Ok(store.stat(&file)?)).await?;
     Ok(ServerBody::Item((&item).into()))
 }
