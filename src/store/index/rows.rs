@@ -109,6 +109,30 @@ impl Rows<'_> {
             .optional()
     }
 
+    /// What in a folder, not shared itself, differs from a name with this fold only in case or
+    /// form: what the disk calls it.
+    pub(in crate::store) fn lookalikes_of(
+        &self,
+        folder: Option<&FileName>,
+        fold: &str,
+    ) -> rusqlite::Result<Vec<String>> {
+        self.0
+            .prepare_cached("SELECT leaf FROM lookalikes WHERE folder = ?1 AND fold = ?2")?
+            .query_map([text_of(folder), fold], |row| row.get(0))?
+            .collect()
+    }
+
+    /// All of them in a folder, in byte order.
+    pub(in crate::store) fn lookalikes_in(
+        &self,
+        folder: Option<&FileName>,
+    ) -> rusqlite::Result<Vec<String>> {
+        self.0
+            .prepare_cached("SELECT leaf FROM lookalikes WHERE folder = ?1 ORDER BY leaf")?
+            .query_map([text_of(folder)], |row| row.get(0))?
+            .collect()
+    }
+
     /// The files directly in a folder, in byte order.
     pub(in crate::store) fn files_in(
         &self,
