@@ -40,6 +40,11 @@ impl Row {
         self.size == facts.size && self.modified == facts.modified && self.inode == facts.inode
     }
 
+    /// Whether both rows are about one unchanged file, whatever is known of it.
+    pub(in crate::store) fn is_about_same_file(&self, other: &Row) -> bool {
+        self.size == other.size && self.modified == other.modified && self.inode == other.inode
+    }
+
     /// The id, when it can be relied upon.
     pub(in crate::store) fn trusted_id(&self) -> Option<Digest> {
         self.id.filter(|_| self.settled)

@@ -210,3 +210,49 @@ fn trees_too_deep_to_be_named_are_not_entered() {
     let facts = shared.store.facts().unwrap();
     assert_eq!((facts.files, facts.left_out.names), (0, 1));
 }
+
+/// Nothing keeps root from reading a file, so root runs the test without that privilege.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_may_not_be_read_is_counted_and_not_waited_for() {
+    use std::os::unix::fs::PermissionsExt;
+
+    const AGAIN: &str = "FILESHARE_TEST_UNPRIVILEGED";
+    const UNPRIVILEGED: &str = concat!(
+        "store::tests::hand_made::",
+        "a_file_that_may_not_be_read_is_counted_and_not_waited_for"
+    );
+    let shared = Shared::new();
+    shared.write("forbidden", "secret");
+    shared.write("f", "1");
+    let path = shared.path().join("forbidden");
+    let allow = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
+    allow(0).unwrap();
+    if std::fs::File::open(&path).is_ok() {
+        assert!(std::env::var_os(AGAIN).is_none());
+        let outcome = std::process::Command::new("setpriv")
+            .arg("--bounding-set=-dac_override,-dac_read_search")
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", UNPRIVILEGED])
+            .env(AGAIN, "1")
+            .output();
+        let Ok(output) = outcome else {
+            eprintln!("skipped: there is no setpriv");
+            return;
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("test result: ok. 1 passed"), "{output:?}");
+        return;
+    }
+    let told = || {
+        let facts = shared.store.facts().unwrap();
+        (facts.unhashed_files, facts.left_out.unreadable, facts.files)
+    };
+    eventually(|| told() == (0, 1, 2));
+    assert_eq!(shared.names(), ["f", "forbidden"]);
+    assert_eq!(shared.entry("forbidden").id, None);
+    // It changes and may be read now, so nobody waits for minutes.
+    allow(0o600).unwrap();
+    std::fs::write(&path, "public").unwrap();
+    eventually(|| told() == (0, 0, 2));
+}
