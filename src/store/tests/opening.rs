@@ -78,3 +78,21 @@ fn closing_does_not_wait_for_hashes() {
         assert!(began.elapsed() < Duration::from_secs(5));
     });
 }
+
+#[test]
+fn whoever_closes_second_waits_for_the_first() {
+    for _ in 0..20 {
+        let shared = Shared::new();
+        let both = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                both.wait();
+                shared.store.close();
+            });
+            both.wait();
+            shared.store.close();
+            let again = Store::open(StoreOptions::new(shared.path()));
+            again.unwrap().close();
+        });
+    }
+}
