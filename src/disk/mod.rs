@@ -21,4 +21,4 @@ pub use folder::{Folder, Replace};
 pub use lock::{FileLock, LockError};
 pub use removal::{holds_mount, remove_tree};
 pub use staged::{PublishError, StagedFile};
-pub use walk::{FolderListing, LeftOut, Walk};
+pub use walk::{FolderListing, LeftOut, Lookalike, Walk};

@@ -208,7 +208,17 @@ fn a_walk_lists_what_is_shared_and_counts_the_rest() {
     fs::create_dir_all(at("b/deep")).unwrap();
     fs::create_dir_all(at("a")).unwrap();
     fs::create_dir_all(at(".fileshare/staging")).unwrap();
-    for file in ["z", "b/deep/f", "b/.fileshare-x.part", "a-b"] {
+    fs::create_dir(at("b/.fileshare")).unwrap();
+    fs::create_dir(at(".FILESHARE-x")).unwrap();
+    for file in [
+        "z",
+        "b/deep/f",
+        "b/.fileshare-x.part",
+        "b/.fileshare/k",
+        ".fileshare/k",
+        ".FILESHARE-x/k",
+        "a-b",
+    ] {
         fs::write(at(file), file).unwrap();
     }
     std::os::unix::fs::symlink("/", at("b/link")).unwrap();
@@ -233,7 +243,7 @@ fn a_walk_lists_what_is_shared_and_counts_the_rest() {
     let expected = LeftOut {
         links: 1,
         special: 1,
-        names: 2,
+        names: 5,
         ..LeftOut::default()
     };
     assert_eq!(left_out, expected);

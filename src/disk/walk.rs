@@ -1,7 +1,7 @@
 use std::io::{self, ErrorKind};
 
 use super::{FileFacts, FileKind, Folder};
-use crate::types::{FileName, NameError};
+use crate::types::{FileName, RESERVED_PREFIX};
 
 /// What a walk found in one folder.
 #[derive(Debug)]
@@ -14,8 +14,22 @@ pub struct FolderListing {
     pub folders: Vec<FileName>,
     /// What is in the folder and is not shared.
     pub left_out: LeftOut,
+    /// Those things among it that a name could be taken for.
+    pub lookalikes: Vec<Lookalike>,
     /// Whether the folder could be read to its end. When not, more may be in it than is listed.
     pub complete: bool,
+}
+
+/// Something that is not shared, under a name that would be one in Normalization Form C.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lookalike {
+    /// What it is called in its folder, as the disk has it.
+    pub leaf: String,
+    /// The same as a name.
+    pub name: FileName,
+    /// Whether it is a file or folder that would be shared if it were called so, and was counted
+    /// as one that cannot be named.
+    pub other_form: bool,
 }
 
 /// How many things a walk left out, by reason.
@@ -49,7 +63,7 @@ impl LeftOut {
 /// At no time more is in memory than one folder's names and the folders still to be read, and no
 /// more than two handles are open, however deep the tree is. Every folder is opened anew from the
 /// top, so a link that is swapped in meanwhile is not followed. A folder that vanishes meanwhile
-/// is passed over. The programs' own files (`.fileshare…`) are never seen.
+/// is passed over. A server's own folder (`.fileshare` at the top) is never seen.
 pub struct Walk {
     top: Folder,
     pending: Vec<Option<FileName>>,
@@ -86,6 +100,7 @@ impl Iterator for Walk {
                 files: Vec::new(),
                 folders: Vec::new(),
                 left_out: LeftOut::default(),
+                lookalikes: Vec::new(),
                 complete: true,
             };
             match list(&self.top, &mut listing) {
@@ -98,6 +113,7 @@ impl Iterator for Walk {
             }
             listing.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             listing.folders.sort_unstable();
+            listing.lookalikes.sort_unstable();
             self.pending
                 .extend(listing.folders.iter().rev().cloned().map(Some));
             return Some(listing);
@@ -116,7 +132,6 @@ fn list(top: &Folder, listing: &mut FolderListing) -> io::Result<()> {
         let raw = entry.file_name();
         let name = match raw.to_str().map(FileName::parse) {
             Some(Ok(leaf)) => FileName::inside(listing.name.as_ref(), &leaf).ok(),
-            Some(Err(NameError::Reserved)) => continue,
             _ => None,
         };
         let facts = match entry.metadata() {
@@ -124,11 +139,27 @@ fn list(top: &Folder, listing: &mut FolderListing) -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
+        if listing.name.is_none() && raw == RESERVED_PREFIX && facts.kind == FileKind::Folder {
+            continue;
+        }
+        let elsewhere = facts.device != folder.device();
+        let sharable = matches!(facts.kind, FileKind::File | FileKind::Folder) && !elsewhere;
+        if (name.is_none() || !sharable)
+            && let Some(leaf) = raw.to_str()
+            && let Ok(name) = FileName::from_typed(leaf)
+            && !name.as_str().contains('/')
+        {
+            listing.lookalikes.push(Lookalike {
+                other_form: sharable && leaf != name.as_str(),
+                leaf: leaf.to_owned(),
+                name,
+            });
+        }
         let left_out = &mut listing.left_out;
         match (facts.kind, name) {
             (FileKind::Link, _) => left_out.links += 1,
             (FileKind::Special, _) => left_out.special += 1,
-            _ if facts.device != folder.device() => left_out.mounts += 1,
+            _ if elsewhere => left_out.mounts += 1,
             (_, None) => left_out.names += 1,
             (FileKind::File, Some(name)) => listing.files.push((name, facts)),
             (FileKind::Folder, Some(name)) => listing.folders.push(name),

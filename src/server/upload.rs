@@ -219,7 +219,7 @@ fn examine(
     }
     if let Some(entry) = existing.as_mut().filter(|entry| entry.id.is_none())
         && new.size == Some(entry.size)
-        && let Item::File(hashed) = store.stat(&FileRef::Name(new.name.clone()), false)?
+        && let Item::File(hashed) = store.stat(&FileRef::Name(new.name.clone()))?
     {
         // It may be the same content, which need not come again: worth hashing what is here.
         *entry = hashed;

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-use crate::types::{Entry, FileName, FileRef, IdPrefix, NameError, PatternError};
+use crate::types::{Entry, FileName, FileRef, IdPrefix, NameError, PatternError, RESERVED_PREFIX};
 
 /// Why the store did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +180,23 @@ pub enum OpenError {
         root: PathBuf,
         /// The process, when it is known.
         pid: Option<u32>,
+    },
+    /// What is to be a folder is something else.
+    #[error("{} is not a folder", path.display())]
+    NotFolder {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The server would share its own state, or keep it among what it shares.
+    #[error(
+        "the state folder {} and the shared folder {} must not be inside one another (only {} may be)",
+        state.display(), root.display(), root.join(RESERVED_PREFIX).display()
+    )]
+    StateInRoot {
+        /// The state folder that was asked for.
+        state: PathBuf,
+        /// The folder to share.
+        root: PathBuf,
     },
     /// A folder cannot be made or opened.
     #[error("{} cannot be used: {source}", path.display())]

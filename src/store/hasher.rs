@@ -1,6 +1,7 @@
 //! Hashes in the background what nobody hashed on the way in.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ const LOOKED_UP: u32 = 64;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// How long a file that may not be read is left alone, unless it changes meanwhile.
+const UNREADABLE_WAIT: Duration = LONGEST_WAIT;
+
 /// How long the thread rests when files wait for their time.
 const REST: Duration = Duration::from_millis(500);
 
@@ -34,6 +38,14 @@ pub(super) struct HashGate {
 struct HashState {
     woken: bool,
     stopped: bool,
+    unreadable: Unreadable,
+}
+
+/// Files without an id that nobody waits for, because the server may not read them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    pub(super) files: u64,
+    pub(super) bytes: u64,
 }
 
 impl HashGate {
@@ -51,6 +63,17 @@ impl HashGate {
             .unwrap_or_else(PoisonError::into_inner)
             .stopped = true;
         self.changed.notify_all();
+    }
+
+    /// What could not be read when the files were gone through last.
+    pub(super) fn unreadable(&self) -> Unreadable {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.unreadable
+    }
+
+    fn set_unreadable(&self, unreadable: Unreadable) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.unreadable = unreadable;
     }
 
     /// Waits until there may be something to do; `false` when the store is closing.
@@ -104,6 +127,40 @@ struct BackgroundHasher<'a> {
 struct Retry {
     at: Instant,
     wait: Duration,
+    /// The file as it was when it could not be read; it is tried at once when it is another.
+    unreadable: Option<Row>,
+}
+
+impl Retry {
+    /// What to do about a file that could not be hashed.
+    fn after(error: &StoreError, row: &Row, before: Option<&Retry>, now: Instant) -> Retry {
+        if is_forbidden(error) {
+            return Retry {
+                at: now + UNREADABLE_WAIT,
+                wait: FIRST_WAIT,
+                unreadable: Some(row.clone()),
+            };
+        }
+        let wait = before.map_or(FIRST_WAIT, |before| before.wait);
+        Retry {
+            at: now + wait,
+            wait: (wait * 2).min(LONGEST_WAIT),
+            unreadable: None,
+        }
+    }
+
+    fn is_due(&self, row: &Row, now: Instant) -> bool {
+        let changed = self
+            .unreadable
+            .as_ref()
+            .is_some_and(|known| !known.is_about_same_file(row));
+        changed || now >= self.at
+    }
+}
+
+/// Whether trying again soon would not help.
+fn is_forbidden(error: &StoreError) -> bool {
+    matches!(error, StoreError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
 }
 
 /// Which files a pass goes through.
@@ -116,7 +173,8 @@ enum Kind {
 impl BackgroundHasher<'_> {
     /// Goes through all files once, those without an id first; tells whether some are left.
     fn pass(&mut self) -> Result<bool, StoreError> {
-        let left = self.pass_over(Kind::Unhashed)? | self.pass_over(Kind::Unsettled)?;
+        let unhashed_left = self.pass_over(Kind::Unhashed)?;
+        let left = unhashed_left | self.pass_over(Kind::Unsettled)?;
         if !left {
             self.retries.clear();
         }
@@ -125,6 +183,7 @@ impl BackgroundHasher<'_> {
 
     fn pass_over(&mut self, kind: Kind) -> Result<bool, StoreError> {
         let mut left = false;
+        let mut unreadable = Unreadable::default();
         let mut after = String::new();
         loop {
             let rows = self.inner.read(|rows| {
@@ -134,13 +193,25 @@ impl BackgroundHasher<'_> {
                 })
             })?;
             let Some(last) = rows.last() else {
+                if let Kind::Unhashed = kind {
+                    self.inner.hashing.set_unreadable(unreadable);
+                }
                 return Ok(left);
             };
             after = last.name.as_str().to_owned();
             for row in rows {
                 left |= self.hash(&row)?;
+                if self.is_unreadable(&row) {
+                    unreadable.files += 1;
+                    unreadable.bytes = unreadable.bytes.saturating_add(row.size);
+                }
             }
         }
+    }
+
+    fn is_unreadable(&self, row: &Row) -> bool {
+        let retry = self.retries.get(&row.name);
+        retry.is_some_and(|retry| retry.unreadable.is_some())
     }
 
     /// Whether the file must be looked at again later.
@@ -152,7 +223,7 @@ impl BackgroundHasher<'_> {
         if self
             .retries
             .get(&row.name)
-            .is_some_and(|retry| Instant::now() < retry.at)
+            .is_some_and(|retry| !retry.is_due(row, Instant::now()))
         {
             return Ok(true);
         }
@@ -171,12 +242,9 @@ impl BackgroundHasher<'_> {
                 if let StoreError::NotFound(_) = error {
                     self.inner.noticed(&row.name);
                 }
-                let retry = self.retries.entry(row.name.clone()).or_insert(Retry {
-                    at: Instant::now(),
-                    wait: FIRST_WAIT,
-                });
-                retry.at = Instant::now() + retry.wait;
-                retry.wait = (retry.wait * 2).min(LONGEST_WAIT);
+                let before = self.retries.get(&row.name);
+                let retry = Retry::after(&error, row, before, Instant::now());
+                self.retries.insert(row.name.clone(), retry);
                 Ok(true)
             }
         }
@@ -184,3 +252,35 @@ impl BackgroundHasher<'_> {
 }
 
 const _: () = assert!(REST.as_millis() < SETTLES_AFTER.as_millis());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_read_is_left_alone_until_it_changes() {
+        let now = Instant::now();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("f"), "one").unwrap();
+        let folder = crate::disk::Folder::open(directory.path()).unwrap();
+        let name = FileName::parse("f").unwrap();
+        let row = || Row::new(name.clone(), &folder.facts("f").unwrap(), None, false);
+        let failed = |kind: ErrorKind| StoreError::disk(&name, kind.into());
+
+        let first = row();
+        let forbidden = failed(ErrorKind::PermissionDenied);
+        let retry = Retry::after(&forbidden, &first, None, now);
+        assert!(retry.unreadable.is_some());
+        assert!(!retry.is_due(&first, now + Duration::from_secs(60)));
+        assert!(retry.is_due(&first, now + UNREADABLE_WAIT));
+        std::fs::write(directory.path().join("f"), "three").unwrap();
+        assert!(retry.is_due(&row(), now));
+
+        let retry = Retry::after(&failed(ErrorKind::Other), &first, None, now);
+        assert!(retry.unreadable.is_none());
+        assert!(!retry.is_due(&first, now));
+        assert!(retry.is_due(&first, now + FIRST_WAIT));
+        let again = Retry::after(&failed(ErrorKind::Other), &first, Some(&retry), now);
+        assert!(!again.is_due(&first, now + FIRST_WAIT));
+    }
+}

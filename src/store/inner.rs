@@ -5,6 +5,7 @@ use std::sync::mpsc::{Sender, SyncSender};
 
 use super::answer::Answer;
 use super::error::StoreError;
+use super::hash_slots::HashSlots;
 use super::hasher::HashGate;
 use super::index::{IndexState, Readers, Rows};
 use super::ledger::Ledger;
@@ -35,6 +36,7 @@ pub(super) struct Inner {
     pub(super) to_sweep: Sender<Option<String>>,
     pub(super) scan: ScanGate,
     pub(super) hashing: HashGate,
+    pub(super) hash_slots: HashSlots,
     pub(super) stopping: AtomicBool,
 }
 

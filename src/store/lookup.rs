@@ -1,7 +1,10 @@
 //! A command that names a file sees it as it is now, whatever the index remembers.
 
+use std::time::Duration;
+
 use super::answer::Answer;
 use super::error::StoreError;
+use super::hash_slots::HashSlot;
 use super::index::Row;
 use super::inner::Inner;
 use super::names::Rules;
@@ -12,6 +15,10 @@ use crate::types::{Digest, Entry, FileName, FileRef, IdPrefix, Item, Preconditio
 /// Up to this size a file whose id is not known is hashed while the command waits: a fraction of a
 /// second. Larger ones are hashed in the background.
 const HASHED_AT_ONCE: u64 = 64 * 1024 * 1024;
+
+/// How long such a command waits for its turn to hash. After that the id is told to whoever asks
+/// again.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many files an ambiguous id names in the message.
 const NAMES_SHOWN: usize = 5;
@@ -106,25 +113,34 @@ impl Inner {
         found.0
     }
 
-    /// The file's entry with its id, which is computed now when it is not known: for files that
-    /// are small enough, or for any when the caller said that it waits.
-    pub(super) fn entry_of(&self, found: &Found, wait: bool) -> Result<Entry, StoreError> {
-        if found.trusted_id().is_some() {
+    /// The file's entry with its id, which is computed now when it is not known, the file is small
+    /// enough, and not too many others are being hashed.
+    pub(super) fn entry_of(&self, found: &Found) -> Result<Entry, StoreError> {
+        if found.trusted_id().is_some() || found.facts.size > HASHED_AT_ONCE {
             return Ok(found.entry());
         }
-        if !wait && found.facts.size > HASHED_AT_ONCE {
+        let Some(slot) = self.hash_slots.take_within(PATIENCE)? else {
             return Ok(found.entry());
-        }
-        match self.hash_and_learn(found) {
+        };
+        match self.hash_and_learn(found, &slot) {
             Ok((digest, facts)) => Ok(found.entry_with(Some(digest), &facts)),
-            Err(StoreError::ChangedMeanwhile { .. } | StoreError::Io { .. }) if !wait => {
-                Ok(found.entry())
-            }
+            Err(StoreError::ChangedMeanwhile { .. } | StoreError::Io { .. }) => Ok(found.entry()),
             Err(error) => Err(error),
         }
     }
 
-    fn hash_and_learn(&self, found: &Found) -> Result<(Digest, FileFacts), StoreError> {
+    fn hash_and_learn(
+        &self,
+        found: &Found,
+        _slot: &HashSlot<'_>,
+    ) -> Result<(Digest, FileFacts), StoreError> {
+        // Whoever had the slot before may have read the very same file.
+        let row = self.read(|rows| Ok(rows.file(&found.name)?))?;
+        if let Some(row) = row.filter(|row| row.describes(&found.facts))
+            && let Some(id) = row.trusted_id()
+        {
+            return Ok((id, found.facts));
+        }
         let hashed = self.hash(&found.name)?;
         // Nothing to learn while a young file still has the digest that it had.
         let known = found.row.as_ref().is_some_and(|row| {
@@ -190,7 +206,7 @@ impl Inner {
         }
         let (digest, facts) = match found.trusted_id() {
             Some(id) => (id, found.facts),
-            None => self.hash_and_learn(found)?,
+            None => self.hash_and_learn(found, &self.hash_slots.take()?)?,
         };
         if digest != expected {
             return Err(StoreError::PreconditionFailed {
@@ -223,7 +239,7 @@ impl Inner {
         };
         let id = match found.trusted_id() {
             Some(id) => id,
-            None => self.hash_and_learn(&found)?.0,
+            None => self.hash_and_learn(&found, &self.hash_slots.take()?)?.0,
         };
         Ok((Some(id) == row.id).then_some(found))
     }

@@ -11,6 +11,7 @@
 mod answer;
 mod content;
 mod error;
+mod hash_slots;
 mod hasher;
 mod index;
 mod inner;
@@ -70,13 +71,14 @@ impl Store {
     }
 
     /// What stands under a name now. The id of a file that is not known is computed on the spot
-    /// when the file is small, or however large it is when the caller waits for it.
-    pub fn stat(&self, file: &FileRef, wait_for_id: bool) -> Result<Item, StoreError> {
+    /// when the file is small; that of a large one is computed in the background, and told to
+    /// whoever asks again later.
+    pub fn stat(&self, file: &FileRef) -> Result<Item, StoreError> {
         let found = self.inner().resolve(file)?;
         if found.is_folder() {
             return Ok(Item::Folder(found.name));
         }
-        self.inner().entry_of(&found, wait_for_id).map(Item::File)
+        self.inner().entry_of(&found).map(Item::File)
     }
 
     /// Opens a file for reading.
@@ -199,21 +201,22 @@ impl Store {
         let inner = self.inner();
         inner.scan.ensure_fresh()?;
         let (unhashed_files, unhashed_bytes) = inner.read(|rows| Ok(rows.unhashed_totals()?))?;
+        let unreadable = inner.hashing.unreadable();
         let stored = inner.ledger.stored();
         let unshared = inner.scan.unshared();
         Ok(StoreFacts {
             root: inner.root_path.clone(),
             files: stored.files,
             bytes: stored.bytes,
-            unhashed_files,
-            unhashed_bytes,
+            unhashed_files: unhashed_files.saturating_sub(unreadable.files),
+            unhashed_bytes: unhashed_bytes.saturating_sub(unreadable.bytes),
             left_out: LeftOut {
                 links: unshared.left_out.links,
                 special: unshared.left_out.special,
                 mounts: unshared.left_out.mounts,
                 names: unshared.left_out.names,
                 twins: unshared.twins,
-                unreadable: unshared.left_out.unreadable,
+                unreadable: unshared.left_out.unreadable + unreadable.files,
             },
             free_space: inner.root.free_space(),
             quota: inner.quota,
@@ -237,7 +240,7 @@ pub struct StoreFacts {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// How many of them have no id yet.
+    /// How many of them have no id yet and will get one.
     pub unhashed_files: u64,
     /// The bytes of those.
     pub unhashed_bytes: u64,
@@ -268,6 +271,6 @@ pub struct LeftOut {
     pub names: u64,
     /// Names that differ from a shared one only in case or Unicode form.
     pub twins: u64,
-    /// Folders that could not be read.
+    /// Folders that could not be read, and files: those are listed, but have no id.
     pub unreadable: u64,
 }

@@ -60,13 +60,36 @@ impl Rules<'_> {
             name: name.clone(),
             source,
         })?;
-        match self.twin(name)? {
+        match self.twin(name)?.or(self.lookalike(name)?) {
             Some(existing) => Err(StoreError::Twin {
                 name: name.clone(),
                 existing,
             }),
             None => Ok(()),
         }
+    }
+
+    /// The name, brought to the form that names have, of something that is not shared and differs
+    /// from this name only in case or form.
+    fn lookalike(&self, name: &FileName) -> Result<Option<FileName>, StoreError> {
+        let folder = name.folder();
+        let leaves = self
+            .rows
+            .lookalikes_of(folder.as_ref(), &fold_of_leaf(name))?;
+        if leaves.is_empty() {
+            return Ok(None);
+        }
+        let open = match &folder {
+            Some(folder) => self.root.folder(folder),
+            None => Ok(self.root.clone()),
+        };
+        let Ok(open) = open else {
+            return Ok(None);
+        };
+        let on_disk = leaves.iter().find(|leaf| open.facts(leaf).is_ok());
+        Ok(on_disk
+            .and_then(|leaf| FileName::from_typed(leaf).ok())
+            .and_then(|leaf| FileName::inside(folder.as_ref(), &leaf).ok()))
     }
 
     /// The shared name that differs from this one only in case or form, if it is there.
@@ -114,6 +137,11 @@ impl Rules<'_> {
         };
         folder.and_then(|folder| folder.facts(name.leaf())).is_ok()
     }
+}
+
+/// In one folder the parts before the last are the same, so only that one is folded.
+pub(super) fn fold_of_leaf(name: &FileName) -> String {
+    FileName::parse(name.leaf()).map_or_else(|_| name.leaf().to_owned(), |leaf| leaf.fold())
 }
 
 /// The error for a path on which something that is no folder stands in the way of a new name.

@@ -1,11 +1,12 @@
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::error::OpenError;
+use super::hash_slots::HashSlots;
 use super::hasher::{HashGate, hash_files};
 use super::index::{IndexFile, Readers};
 use super::inner::Inner;
@@ -47,10 +48,11 @@ impl Running {
     pub(super) fn start(options: StoreOptions) -> Result<Self, OpenError> {
         let (root_path, root) = open_root(&options.root)?;
         let (state_path, state) = match &options.state_dir {
-            Some(path) => (
-                path.clone(),
-                Folder::create_private(path).map_err(at(path))?,
-            ),
+            Some(path) => {
+                check_apart(path, &root_path)?;
+                let folder = Folder::create_private(path);
+                (path.clone(), folder.map_err(not_usable(path))?)
+            }
             None => {
                 let path = root_path.join(RESERVED_PREFIX);
                 let folder = root.make_private_folder(RESERVED_PREFIX);
@@ -90,6 +92,7 @@ impl Running {
             to_sweep,
             scan: ScanGate::default(),
             hashing: HashGate::default(),
+            hash_slots: HashSlots::default(),
             stopping: AtomicBool::new(false),
         });
         for leaf in left_over {
@@ -129,7 +132,8 @@ impl Running {
     }
 
     pub(super) fn close(&self) {
-        if let Some(parts) = self.take_parts() {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parts) = parts.take() {
             parts.stop(&self.inner);
         }
     }
@@ -171,6 +175,7 @@ impl Parts {
         inner.stopping.store(true, Ordering::Release);
         inner.scan.stop();
         inner.hashing.stop();
+        inner.hash_slots.stop();
         self.watchers.into_iter().for_each(join);
         for _ in &self.syncers {
             let _ = inner.to_sync.send(None);
@@ -191,9 +196,42 @@ fn join(thread: JoinHandle<()>) {
 }
 
 fn open_root(path: &Path) -> Result<(PathBuf, Folder), OpenError> {
-    let root = Folder::create(path).map_err(at(path))?;
+    let root = Folder::create(path).map_err(not_usable(path))?;
     let path = path.canonicalize().map_err(at(path))?;
     Ok((path, root))
+}
+
+/// That neither of the two folders is inside the other, but for the state's usual place.
+fn check_apart(state: &Path, root: &Path) -> Result<(), OpenError> {
+    let state = whole_path(state).map_err(at(state))?;
+    let apart = !state.starts_with(root) && !root.starts_with(&state);
+    if apart || state == root.join(RESERVED_PREFIX) {
+        return Ok(());
+    }
+    Err(OpenError::StateInRoot {
+        state,
+        root: root.to_owned(),
+    })
+}
+
+/// The canonical path of a folder that need not be there yet.
+fn whole_path(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let mut whole = PathBuf::new();
+    for part in path.components() {
+        match part {
+            // Every link before it is resolved already.
+            Component::ParentDir => drop(whole.pop()),
+            Component::CurDir => {}
+            part => whole.push(part),
+        }
+        match whole.canonicalize() {
+            Ok(canonical) => whole = canonical,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(whole)
 }
 
 fn lock(
@@ -228,7 +266,7 @@ fn sweep(inner: &Inner, leaves: &Receiver<Option<String>>) {
         let swept = inner
             .staging
             .folder()
-            .and_then(|staging| remove_tree(staging, &leaf, unused_leaf, || inner.is_stopping()));
+            .and_then(|staging| remove_tree(&staging, &leaf, unused_leaf, || inner.is_stopping()));
         match swept {
             Err(error) if !inner.is_stopping() => {
                 tracing::warn!("something that was removed still takes room: {error}");
@@ -236,6 +274,17 @@ fn sweep(inner: &Inner, leaves: &Receiver<Option<String>>) {
             // What is left is deleted after the next start.
             _ => {}
         }
+    }
+}
+
+/// The error for a folder that somebody named.
+fn not_usable(path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |source| {
+        if path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {
+            return OpenError::NotFolder { path: path.clone() };
+        }
+        at(&path)(source)
     }
 }
 

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use super::error::StoreError;
 use super::index::Row;
 use super::inner::Inner;
+use super::names::fold_of_leaf;
 use super::options::NameRules;
 use super::publisher::{BATCH, Job};
-use crate::disk::{FolderListing, LeftOut, Walk};
+use crate::disk::{FolderListing, LeftOut, Lookalike, Walk};
 use crate::types::FileName;
 
 /// A listing is made after a walk that began at most so long ago.
@@ -165,17 +166,34 @@ fn walk(inner: &Inner) -> Result<Unshared, StoreError> {
         }
         unshared.left_out.add(&listing.left_out);
         let hidden = match inner.names {
-            NameRules::Portable => hide_twins(&mut listing, &mut walk),
-            NameRules::Native => Vec::new(),
+            NameRules::Portable => {
+                let twins = hide_twins(&mut listing, &mut walk);
+                unshared.twins += twins.hidden.len() as u64 + twins.other_forms;
+                unshared.left_out.names -= twins.other_forms;
+                twins.hidden
+            }
+            NameRules::Native => {
+                listing.lookalikes.clear();
+                Vec::new()
+            }
         };
-        unshared.twins += hidden.len() as u64;
+        if listing.complete {
+            remember_lookalikes(inner, &listing, &hidden)?;
+        }
         compare(inner, &listing, hidden)?;
     }
     Ok(unshared)
 }
 
+struct Twins {
+    /// Names that are not shared because an earlier one is.
+    hidden: Vec<FileName>,
+    /// How many things in another Unicode form there are beside a shared name.
+    other_forms: u64,
+}
+
 /// Takes every name out of the listing that differs from an earlier one only in case or form.
-fn hide_twins(listing: &mut FolderListing, walk: &mut Walk) -> Vec<FileName> {
+fn hide_twins(listing: &mut FolderListing, walk: &mut Walk) -> Twins {
     let mut first: HashMap<String, FileName> = HashMap::new();
     let names = listing.files.iter().map(|(name, _)| name);
     for name in names.chain(&listing.folders) {
@@ -204,12 +222,40 @@ fn hide_twins(listing: &mut FolderListing, walk: &mut Walk) -> Vec<FileName> {
         }
         shared
     });
-    hidden
+    let beside_shared =
+        |found: &&Lookalike| found.other_form && first.contains_key(&found.name.fold());
+    let other_forms = listing.lookalikes.iter().filter(beside_shared).count() as u64;
+    Twins {
+        hidden,
+        other_forms,
+    }
 }
 
-/// In one folder the parts before the last are the same, so only that one is folded.
-fn fold_of_leaf(name: &FileName) -> String {
-    FileName::parse(name.leaf()).map_or_else(|_| name.leaf().to_owned(), |leaf| leaf.fold())
+/// Lets the index have what is in the folder and not shared, so that no twin of it is created.
+fn remember_lookalikes(
+    inner: &Inner,
+    listing: &FolderListing,
+    hidden: &[FileName],
+) -> Result<(), StoreError> {
+    let lookalikes = listing.lookalikes.iter();
+    let mut found: Vec<(String, String)> = lookalikes
+        .map(|found| (found.leaf.clone(), found.name.fold()))
+        .chain(
+            hidden
+                .iter()
+                .map(|name| (name.leaf().to_owned(), fold_of_leaf(name))),
+        )
+        .collect();
+    found.sort_unstable();
+    let known = inner.read(|rows| Ok(rows.lookalikes_in(listing.name.as_ref())?))?;
+    if found.iter().map(|(leaf, _)| leaf).eq(&known) {
+        return Ok(());
+    }
+    inner.ask(|answer| Job::Lookalikes {
+        folder: listing.name.clone(),
+        found,
+        answer,
+    })
 }
 
 /// Sends the publisher every name on which disk and index differ, and waits until it has looked.

@@ -1,7 +1,7 @@
 //! Where files are while they are written, and where removed things are until they are gone.
 
 use std::io::{self, ErrorKind};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{FileKind, Folder, Replace, StagedFile};
 use crate::types::RESERVED_PREFIX;
@@ -12,32 +12,37 @@ const LEAF: &str = "staging";
 /// place.
 pub(super) struct Staging {
     root: Folder,
-    folder: OnceLock<Folder>,
+    /// The state folder, when it is not in the root and files can be renamed from there.
+    state: Option<Folder>,
+    // The little I/O while it is held happens once, or when somebody removed the folder.
+    folder: Mutex<Option<Folder>>,
 }
 
 impl Staging {
     /// Finds the folder and empties it but for folders, whose names are returned: emptying those
     /// may take long. Call it under the lock only: whatever is there, nobody is writing it.
     pub(super) fn open(root: &Folder, state: &Folder) -> io::Result<(Self, Vec<String>)> {
-        let staging = Staging {
-            root: root.clone(),
-            folder: OnceLock::new(),
-        };
-        if can_rename_from(state, root) {
-            let folder = state.make_private_folder(LEAF)?;
-            let _ = staging.folder.set(folder);
+        let in_root = is_in_root(state, root);
+        let own = (!in_root && can_rename_from(state, root)).then(|| state.clone());
+        let folder = if in_root || own.is_some() {
+            Some(state.make_private_folder(LEAF)?)
         } else {
             // Made on demand: a root that is only read need not be writable.
             match root
                 .subfolder(RESERVED_PREFIX)
                 .and_then(|own| own.subfolder(LEAF))
             {
-                Ok(folder) => drop(staging.folder.set(folder)),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Ok(folder) => Some(folder),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             }
-        }
-        let folders = staging.folder.get().map_or(Ok(Vec::new()), |folder| {
+        };
+        let staging = Staging {
+            root: root.clone(),
+            state: own,
+            folder: Mutex::new(folder.clone()),
+        };
+        let folders = folder.map_or(Ok(Vec::new()), |folder| {
             let mut folders = Vec::new();
             for leaf in folder.leaves()? {
                 match folder.facts(&leaf)?.kind {
@@ -59,24 +64,45 @@ impl Staging {
 
     /// A new file that is written here.
     pub(super) fn create(&self) -> io::Result<StagedFile> {
-        StagedFile::create(self.folder()?, &unused_leaf())
+        self.with_folder(|folder| StagedFile::create(folder, &unused_leaf()))
     }
 
     /// Takes whatever stands under a name away in one step and tells what it is called here.
     pub(super) fn take_away(&self, from: &Folder, leaf: &str) -> io::Result<String> {
         let here = unused_leaf();
-        from.rename(leaf, self.folder()?, &here, Replace::Never)?;
+        self.with_folder(|folder| from.rename(leaf, folder, &here, Replace::Never))?;
         Ok(here)
     }
 
     /// The folder itself, made when it is missing.
-    pub(super) fn folder(&self) -> io::Result<&Folder> {
-        if let Some(folder) = self.folder.get() {
-            return Ok(folder);
+    pub(super) fn folder(&self) -> io::Result<Folder> {
+        let mut kept = self.lock();
+        if let Some(folder) = &*kept {
+            return Ok(folder.clone());
         }
-        let own = self.root.make_private_folder(RESERVED_PREFIX)?;
-        let folder = own.make_private_folder(LEAF)?;
-        Ok(self.folder.get_or_init(|| folder))
+        let folder = match &self.state {
+            Some(state) => state.make_private_folder(LEAF)?,
+            None => self
+                .root
+                .make_private_folder(RESERVED_PREFIX)?
+                .make_private_folder(LEAF)?,
+        };
+        Ok(kept.insert(folder).clone())
+    }
+
+    /// Works in the folder; in a new one when somebody removed the one that was there.
+    fn with_folder<T>(&self, work: impl Fn(&Folder) -> io::Result<T>) -> io::Result<T> {
+        match work(&self.folder()?) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                *self.lock() = None;
+                work(&self.folder()?)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Folder>> {
+        self.folder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,17 +111,19 @@ pub(super) fn unused_leaf() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// Whether files can be renamed from one folder to the other. The number of the file system does
-/// not tell: a bind mount has the same one, and a rename does not cross it. So it is tried.
-fn can_rename_from(state: &Folder, root: &Folder) -> bool {
+/// Whether the state is in its usual place.
+fn is_in_root(state: &Folder, root: &Folder) -> bool {
     let inside = root.subfolder(RESERVED_PREFIX);
     let same =
         |inside: Folder| Ok::<_, io::Error>(inside.own_facts()?.inode == state.own_facts()?.inode);
+    state.device() == root.device() && inside.and_then(same).unwrap_or(false)
+}
+
+/// Whether files can be renamed from one folder to the other. The number of the file system does
+/// not tell: a bind mount has the same one, and a rename does not cross it. So it is tried.
+fn can_rename_from(state: &Folder, root: &Folder) -> bool {
     if state.device() != root.device() {
         return false;
-    }
-    if inside.and_then(same).unwrap_or(false) {
-        return true;
     }
     let probe = unused_leaf();
     let name = format!("{RESERVED_PREFIX}-{probe}");

@@ -11,12 +11,14 @@ use super::publisher::{Job, Publication};
 use crate::disk::{FileFacts, FileKind, StagedFile};
 use crate::types::{Digest, Entry, FileName, OnConflict, Precondition, Timestamp};
 
-/// From this size on the room is set aside when the upload begins. A smaller file is written in
+/// From this size on room is set aside for a file before it comes. A smaller file is written in
 /// less time than that takes.
 const RESERVED_FROM: u64 = 1024 * 1024;
 
-/// By how much the promise of room grows when the size is not known.
-const GROWS_BY: u64 = 4 * 1024 * 1024;
+/// Room is set aside, and promised, for as much again as came already, in steps of the one and at
+/// most the other at a time: whoever announces much and sends nothing takes no room from others.
+const STEP: u64 = 4 * 1024 * 1024;
+const LARGEST_STEP: u64 = 64 * 1024 * 1024;
 
 /// A file that is about to be uploaded.
 #[derive(Debug, Clone)]
@@ -55,6 +57,8 @@ pub struct Upload {
     new: NewFile,
     staged: StagedFile,
     reservation: Reservation,
+    /// How much of the disk is set aside.
+    reserved: u64,
     received: u64,
 }
 
@@ -107,20 +111,14 @@ impl Inner {
                 existing: Some(existing),
             });
         }
-        let mut reservation = Reservation::none(&self.ledger);
-        if !reservation.grow_to(new.size.unwrap_or(0), self.quota) {
-            return Err(self.quota_exceeded(&new.name));
-        }
-        let failed = |error| StoreError::disk(&new.name, error);
-        let staged = self.staging.create().map_err(failed)?;
-        if let Some(size) = new.size.filter(|size| *size >= RESERVED_FROM) {
-            staged.reserve(size).map_err(failed)?;
-        }
+        let staged = self.staging.create();
+        let staged = staged.map_err(|error| StoreError::disk(&new.name, error))?;
         Ok(Upload {
             inner: Arc::clone(self),
-            new,
             staged,
-            reservation,
+            reservation: Reservation::none(&self.ledger),
+            reserved: 0,
+            new,
             received: 0,
         })
     }
@@ -150,6 +148,15 @@ impl Inner {
     }
 }
 
+/// How much room an upload has once so much of it came.
+fn room_for(received: u64, announced: Option<u64>) -> u64 {
+    received
+        .saturating_add(received.min(LARGEST_STEP))
+        .checked_next_multiple_of(STEP)
+        .unwrap_or(u64::MAX)
+        .min(announced.unwrap_or(u64::MAX))
+}
+
 impl Upload {
     /// Takes the next bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
@@ -158,17 +165,22 @@ impl Upload {
         match self.new.size {
             Some(announced) if received > announced => return Err(self.mismatch(received)),
             Some(_) => {}
-            None => {
-                self.inner.check_size(name, received)?;
-                // In steps first, then to the byte, so that the whole quota can be used.
-                let step = received.next_multiple_of(GROWS_BY);
-                let promised = received <= self.reservation.bytes()
-                    || self.reservation.grow_to(step, self.inner.quota)
-                    || self.reservation.grow_to(received, self.inner.quota);
-                if !promised {
-                    return Err(self.inner.quota_exceeded(name));
-                }
-            }
+            None => self.inner.check_size(name, received)?,
+        }
+        let ahead = room_for(received, self.new.size);
+        // In steps first, then to the byte, so that the whole quota can be used.
+        let promised = received <= self.reservation.bytes()
+            || self.reservation.grow_to(ahead, self.inner.quota)
+            || self.reservation.grow_to(received, self.inner.quota);
+        if !promised {
+            return Err(self.inner.quota_exceeded(name));
+        }
+        // What is set aside cannot be more than comes only where the size is known.
+        if received > self.reserved && self.new.size.is_some_and(|size| size >= RESERVED_FROM) {
+            self.staged
+                .reserve(ahead)
+                .map_err(|error| StoreError::disk(name, error))?;
+            self.reserved = ahead;
         }
         self.staged
             .write_all(bytes)
@@ -223,14 +235,6 @@ impl Upload {
             return Err(self.mismatch(self.received));
         }
         let finish = || {
-            if self
-                .new
-                .size
-                .is_some_and(|announced| announced >= RESERVED_FROM)
-            {
-                // What was set aside and is not needed goes back.
-                self.staged.file().set_len(self.received)?;
-            }
             if let Some(modified) = self.new.modified {
                 self.staged.set_modified(modified)?;
             }

@@ -18,7 +18,7 @@ pub(super) async fn run(
     let [mut pause, longest] = PAUSES;
     loop {
         let (store, file) = (store.clone(), file.clone());
-        let item = blocking(move || Ok(store.stat(&file, false)?)).await?;
+        let item = blocking(move || Ok(store.stat(&file)?)).await?;
         // Whoever waits for a large file holds no thread, and stops waiting when the client goes.
         let unhashed = matches!(&item, Item::File(entry) if entry.id.is_none());
         if !(wait_for_id && unhashed) {

@@ -150,7 +150,31 @@ impl Writer {
         self.connection
             .prepare_cached("DELETE FROM folders WHERE path = ?3 OR (path >= ?1 AND path < ?2)")?
             .execute([below[0].as_str(), &below[1], path.as_str()])?;
+        self.connection
+            .prepare_cached(
+                "DELETE FROM lookalikes WHERE folder = ?3 OR (folder >= ?1 AND folder < ?2)",
+            )?
+            .execute([below[0].as_str(), &below[1], path.as_str()])?;
         self.less(files, bytes);
+        Ok(())
+    }
+
+    /// Remembers what in a folder is not shared and must have no twin: the leaves and their folds.
+    pub(in crate::store) fn set_lookalikes(
+        &mut self,
+        folder: Option<&FileName>,
+        lookalikes: &[(String, String)],
+    ) -> Result<(), IndexError> {
+        let folder = text_of(folder);
+        self.connection
+            .prepare_cached("DELETE FROM lookalikes WHERE folder = ?1")?
+            .execute([folder])?;
+        let mut insert = self
+            .connection
+            .prepare_cached("INSERT OR REPLACE INTO lookalikes VALUES (?1, ?2, ?3)")?;
+        for (leaf, fold) in lookalikes {
+            insert.execute([folder, leaf, fold])?;
+        }
         Ok(())
     }
 
@@ -184,6 +208,11 @@ impl Writer {
                 params![below[0], below[1], to.as_str(), kept, to.fold(), fold_kept],
             )?;
         }
+        self.connection.execute(
+            "UPDATE OR REPLACE lookalikes SET folder = ?3 || substr(folder, ?4)
+             WHERE folder = ?5 OR (folder >= ?1 AND folder < ?2)",
+            params![below[0], below[1], to.as_str(), kept, from.as_str()],
+        )?;
         self.connection
             .execute("DELETE FROM folders WHERE path = ?1", [from.as_str()])?;
         self.put_folder(to)

@@ -28,7 +28,7 @@ pub enum IndexState {
 }
 
 /// Counted up whenever the tables change their shape; an index of another version is made anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Up to this size the whole file is checked when it is opened, which takes a fraction of a
 /// second. A larger one is checked as it is read.
@@ -59,6 +59,13 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX folders_by_parent ON folders (parent);
     CREATE INDEX folders_by_fold ON folders (fold);
+    CREATE TABLE lookalikes (            -- what is not shared and must have no twin either
+        folder TEXT NOT NULL,
+        leaf   TEXT NOT NULL,            -- as the disk has it, perhaps in another Unicode form
+        fold   TEXT NOT NULL,            -- of the leaf alone
+        PRIMARY KEY (folder, leaf)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX lookalikes_by_fold ON lookalikes (folder, fold);
     CREATE TABLE totals (files INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
     INSERT INTO totals VALUES (0, 0);
 ";

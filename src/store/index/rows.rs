@@ -40,6 +40,11 @@ impl Row {
         self.size == facts.size && self.modified == facts.modified && self.inode == facts.inode
     }
 
+    /// Whether both rows are about one unchanged file, whatever is known of it.
+    pub(in crate::store) fn is_about_same_file(&self, other: &Row) -> bool {
+        self.size == other.size && self.modified == other.modified && self.inode == other.inode
+    }
+
     /// The id, when it can be relied upon.
     pub(in crate::store) fn trusted_id(&self) -> Option<Digest> {
         self.id.filter(|_| self.settled)
@@ -107,6 +112,30 @@ impl Rows<'_> {
                 read_name(row, 0)
             })
             .optional()
+    }
+
+    /// What in a folder, not shared itself, differs from a name with this fold only in case or
+    /// form: what the disk calls it.
+    pub(in crate::store) fn lookalikes_of(
+        &self,
+        folder: Option<&FileName>,
+        fold: &str,
+    ) -> rusqlite::Result<Vec<String>> {
+        self.0
+            .prepare_cached("SELECT leaf FROM lookalikes WHERE folder = ?1 AND fold = ?2")?
+            .query_map([text_of(folder), fold], |row| row.get(0))?
+            .collect()
+    }
+
+    /// All of them in a folder, in byte order.
+    pub(in crate::store) fn lookalikes_in(
+        &self,
+        folder: Option<&FileName>,
+    ) -> rusqlite::Result<Vec<String>> {
+        self.0
+            .prepare_cached("SELECT leaf FROM lookalikes WHERE folder = ?1 ORDER BY leaf")?
+            .query_map([text_of(folder)], |row| row.get(0))?
+            .collect()
     }
 
     /// The files directly in a folder, in byte order.

@@ -8,6 +8,9 @@ use crate::store::error::StoreError;
 use crate::store::names::Place;
 use crate::types::FileName;
 
+/// A batch ends early when it has touched more folders than this: each is an open handle.
+const MOST_FOLDERS: usize = 256;
+
 /// What one batch has in hand.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -24,6 +27,11 @@ pub(super) struct Batch {
 type Pending = Box<dyn FnOnce(&[(Folder, io::Result<()>)]) + Send>;
 
 impl Batch {
+    /// Whether enough handles are open that the batch should end.
+    pub(super) fn is_full(&self) -> bool {
+        self.touched.len() > MOST_FOLDERS
+    }
+
     /// Notes that a name in the folder changes.
     pub(super) fn touch(&mut self, path: Option<FileName>, folder: &Folder) {
         let next = self.touched.len();
@@ -120,5 +128,24 @@ fn copy_of(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => error.kind().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_keeps_so_many_folders_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::open(directory.path()).unwrap();
+        let mut batch = Batch::default();
+        for number in 0..=MOST_FOLDERS {
+            assert!(!batch.is_full());
+            let path = FileName::parse(&number.to_string()).unwrap();
+            batch.touch(Some(path.clone()), &folder);
+            batch.touch(Some(path), &folder);
+        }
+        assert!(batch.is_full());
     }
 }

@@ -58,6 +58,12 @@ pub(super) enum Job {
         names: Vec<FileName>,
         answer: Answer<()>,
     },
+    /// What in a folder is not shared and must have no twin: leaves and their folds.
+    Lookalikes {
+        folder: Option<FileName>,
+        found: Vec<(String, String)>,
+        answer: Answer<()>,
+    },
     /// A file was read and its id is known.
     Learn {
         name: FileName,
@@ -157,6 +163,9 @@ impl Publisher {
                 Job::Stop => stopped = true,
                 job => self.act(job),
             }
+            if self.batch.is_full() {
+                break;
+            }
         }
         self.finish();
         stopped
@@ -194,6 +203,14 @@ impl Publisher {
                 answer,
             } => {
                 self.reconcile(folder.as_ref(), &hidden, &names);
+                self.batch.answers.push(Box::new(|_| answer.give(Ok(()))));
+            }
+            Job::Lookalikes {
+                folder,
+                found,
+                answer,
+            } => {
+                self.remember(|index| index.set_lookalikes(folder.as_ref(), &found));
                 self.batch.answers.push(Box::new(|_| answer.give(Ok(()))));
             }
             Job::Learn {

@@ -166,7 +166,8 @@ fn limits_hold() {
         StoreError::QuotaExceeded { .. }
     );
     // What one upload was promised another cannot have.
-    let promised = shared.store.stage(sized("c", 3)).unwrap();
+    let mut promised = shared.store.stage(sized("c", 3)).unwrap();
+    promised.write(b"0").unwrap();
     refused!(
         shared.store.stage(sized("d", 3)),
         StoreError::QuotaExceeded { .. }

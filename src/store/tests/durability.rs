@@ -144,10 +144,7 @@ fn a_lost_index_is_made_anew_and_said_so() {
         assert_eq!(store.index_state(), IndexState::Lost, "damage {damage}");
         let page = store.list(&ListQuery::default(), None, 10).unwrap();
         assert_eq!(page.items.len(), 1);
-        assert_eq!(
-            entry(store.stat(&file("d/a"), false).unwrap()).id,
-            Some(id("1"))
-        );
+        assert_eq!(entry(store.stat(&file("d/a")).unwrap()).id, Some(id("1")));
         assert_eq!(store.facts().unwrap().files, 1);
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::disk::Folder;
 
 #[test]
 fn named_files_are_seen_at_once_as_they_are() {
@@ -140,4 +141,118 @@ fn what_is_not_shared_is_counted() {
     assert_eq!(facts.left_out, expected);
     assert_eq!((facts.files, facts.bytes), (1, 1));
     assert!(facts.free_space.is_some());
+}
+
+#[test]
+fn no_name_is_created_beside_another_form_of_it() {
+    let shared = Shared::new();
+    // Decomposed, as some systems' file managers write names.
+    shared.write("u\u{308}.txt", "decomposed");
+    shared.write("o\u{308}/f", "in a decomposed folder");
+    shared.write("a\u{308}", "decomposed");
+    shared.write("\u{e4}", "composed");
+    std::os::unix::fs::symlink("/etc", shared.path().join("LINK")).unwrap();
+    shared.let_listings_catch_up();
+    assert_eq!(shared.names(), ["\u{e4}"]);
+    let left_out = shared.store.facts().unwrap().left_out;
+    assert_eq!((left_out.names, left_out.twins, left_out.links), (2, 1, 1));
+
+    for text in ["\u{fc}.txt", "\u{dc}.TXT", "\u{f6}/g", "\u{d6}", "link"] {
+        refused!(shared.upload(text, "x"), StoreError::Twin { .. });
+        refused!(
+            shared.store.make_folder(&name(text), false),
+            StoreError::Twin { .. }
+        );
+        refused!(shared.rename("\u{e4}", text), StoreError::Twin { .. });
+    }
+    let numbered = upload(&shared.store, with("\u{fc}.txt", OnConflict::Rename), "x");
+    assert_eq!(numbered.unwrap().name, name("\u{fc} (1).txt"));
+    // What is shared beside its other form can be replaced as ever.
+    upload(&shared.store, with("\u{e4}", OnConflict::Overwrite), "new").unwrap();
+    assert_eq!(shared.read("a\u{308}"), "decomposed");
+
+    // A folder's new name changes nothing, and what is gone is in nobody's way.
+    shared.write("d/e\u{301}", "decomposed");
+    shared.let_listings_catch_up();
+    shared.names();
+    shared.rename("d", "e").unwrap();
+    refused!(shared.upload("e/\u{e9}", ""), StoreError::Twin { .. });
+    std::fs::remove_file(shared.path().join("e/e\u{301}")).unwrap();
+    shared.upload("e/\u{e9}", "").unwrap();
+}
+
+#[test]
+fn reserved_names_are_counted_but_for_the_server_s_own_folder() {
+    let shared = Shared::new();
+    shared.write(".fileshare-x", "1");
+    shared.write("sub/.fileshare/k", "2");
+    shared.write("sub/.fileshare-y", "3");
+    shared.let_listings_catch_up();
+    assert_eq!(shared.names(), ["sub/"]);
+    assert_eq!(shared.store.facts().unwrap().left_out.names, 3);
+}
+
+#[test]
+fn trees_too_deep_to_be_named_are_not_entered() {
+    let shared = Shared::new();
+    let folder = Folder::open(shared.path()).unwrap();
+    let part = "x".repeat(250);
+    let mut deepest = folder;
+    for _ in 0..40 {
+        deepest.make_folder(&part).unwrap();
+        deepest = deepest.subfolder(&part).unwrap();
+    }
+    deepest.create_file("f").unwrap();
+    shared.let_listings_catch_up();
+    let names = shared.names();
+    assert_eq!(names.len(), 1);
+    assert!(names[0].len() <= FileName::MAX_BYTES);
+    let facts = shared.store.facts().unwrap();
+    assert_eq!((facts.files, facts.left_out.names), (0, 1));
+}
+
+/// Nothing keeps root from reading a file, so root runs the test without that privilege.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_may_not_be_read_is_counted_and_not_waited_for() {
+    use std::os::unix::fs::PermissionsExt;
+
+    const AGAIN: &str = "FILESHARE_TEST_UNPRIVILEGED";
+    const UNPRIVILEGED: &str = concat!(
+        "store::tests::hand_made::",
+        "a_file_that_may_not_be_read_is_counted_and_not_waited_for"
+    );
+    let shared = Shared::new();
+    shared.write("forbidden", "secret");
+    shared.write("f", "1");
+    let path = shared.path().join("forbidden");
+    let allow = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
+    allow(0).unwrap();
+    if std::fs::File::open(&path).is_ok() {
+        assert!(std::env::var_os(AGAIN).is_none());
+        let outcome = std::process::Command::new("setpriv")
+            .arg("--bounding-set=-dac_override,-dac_read_search")
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", UNPRIVILEGED])
+            .env(AGAIN, "1")
+            .output();
+        let Ok(output) = outcome else {
+            eprintln!("skipped: there is no setpriv");
+            return;
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("test result: ok. 1 passed"), "{output:?}");
+        return;
+    }
+    let told = || {
+        let facts = shared.store.facts().unwrap();
+        (facts.unhashed_files, facts.left_out.unreadable, facts.files)
+    };
+    eventually(|| told() == (0, 1, 2));
+    assert_eq!(shared.names(), ["f", "forbidden"]);
+    assert_eq!(shared.entry("forbidden").id, None);
+    // It changes and may be read now, so nobody waits for minutes.
+    allow(0o600).unwrap();
+    std::fs::write(&path, "public").unwrap();
+    eventually(|| told() == (0, 0, 2));
 }

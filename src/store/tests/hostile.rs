@@ -114,6 +114,7 @@ fn a_fifo_blocks_nobody() {
     );
     let over = upload(&shared.store, with("fifo", OnConflict::Overwrite), "");
     refused!(over, StoreError::Conflict { .. });
+    shared.let_listings_catch_up();
     assert_eq!(shared.names(), [""; 0]);
     assert_eq!(shared.store.facts().unwrap().left_out.special, 1);
 }

@@ -5,9 +5,11 @@ mod conflicts;
 mod durability;
 mod hand_made;
 mod hostile;
+mod limits;
 mod listing;
 #[cfg(target_os = "linux")]
 mod mounts;
+mod opening;
 mod reading;
 
 use std::path::Path;
@@ -69,7 +71,7 @@ impl Shared {
     }
 
     fn stat(&self, text: &str) -> Result<Item, StoreError> {
-        self.store.stat(&file(text), false)
+        self.store.stat(&file(text))
     }
 
     fn entry(&self, text: &str) -> Entry {

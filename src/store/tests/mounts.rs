@@ -47,10 +47,7 @@ fn a_full_disk_fails_one_upload_and_takes_no_room() {
     upload(&store, new("medium"), &"x".repeat(1 << 20)).unwrap();
     let any = Precondition::default();
     store.remove(&file("medium"), false, any, false).unwrap();
-    assert!(matches!(
-        store.stat(&file("small"), false),
-        Ok(Item::File(_))
-    ));
+    assert!(matches!(store.stat(&file("small")), Ok(Item::File(_))));
 }
 
 #[test]
@@ -98,10 +95,7 @@ fn a_root_that_cannot_be_written_is_served() {
     let mut options = StoreOptions::new(directory.path());
     options.state_dir = Some(state.path().to_owned());
     let store = Store::open(options).unwrap();
-    assert_eq!(
-        entry(store.stat(&file("a"), false).unwrap()).id,
-        Some(id("1"))
-    );
+    assert_eq!(entry(store.stat(&file("a")).unwrap()).id, Some(id("1")));
     let any = Precondition::default();
     refused!(upload(&store, new("b"), ""), StoreError::ReadOnly { .. });
     refused!(
