@@ -1,6 +1,8 @@
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -41,6 +43,8 @@ struct Streams {
     bars: MultiProgress,
     /// Cancelled when standard output takes no more.
     broken: CancellationToken,
+    /// Nobody reads standard output, and nothing may wait for it any more.
+    abandoned: AtomicBool,
 }
 
 struct Results {
@@ -52,7 +56,7 @@ struct Results {
 impl Output {
     /// The process's own streams.
     pub fn standard(look: Look) -> Self {
-        Self::new(look, Box::new(io::stdout()), Box::new(io::stderr()))
+        Self::new(look, standard_output(), Box::new(io::stderr()))
     }
 
     /// Any two streams.
@@ -76,6 +80,7 @@ impl Output {
                 messages: Mutex::new(messages),
                 bars: MultiProgress::with_draw_target(target),
                 broken: CancellationToken::new(),
+                abandoned: AtomicBool::new(false),
             }),
         }
     }
@@ -117,9 +122,12 @@ impl Output {
         }
     }
 
-    /// Text that was asked for, such as help; it has no JSON form.
+    /// Text that was asked for, such as help. It has no JSON form: under `--json` it is a message.
     pub fn text(&self, text: &str) {
-        self.write(text.as_bytes());
+        match self.look.json {
+            true => self.message(text),
+            false => self.write(text.as_bytes()),
+        }
         self.flush();
     }
 
@@ -191,9 +199,45 @@ impl Output {
 
     /// Writes out what is still in memory.
     pub fn flush(&self) {
+        if self.is_abandoned() {
+            return;
+        }
         let mut results = lock(&self.streams.results);
         let flushed = results.to.flush();
         self.remember(&mut results, flushed);
+    }
+
+    /// Writes out what is still in memory, after an interruption. When nobody takes it for so long,
+    /// or a writer waits for somebody who does, it is lost: from then on nothing waits for standard
+    /// output.
+    pub fn settle(&self, patience: Duration) {
+        let (flushed, done) = mpsc::channel();
+        let output = self.clone();
+        std::thread::spawn(move || {
+            output.flush();
+            // Whoever has lost patience does not listen any more.
+            let _ = flushed.send(());
+        });
+        if done.recv_timeout(patience).is_err() {
+            self.abandon();
+        }
+    }
+
+    /// From now on nothing waits for standard output, and what is still in memory is lost.
+    pub fn abandon(&self) {
+        self.streams.abandoned.store(true, Ordering::SeqCst);
+        // Dropping the last of them would write what is in memory.
+        std::mem::forget(self.clone());
+    }
+
+    /// Whether nothing waits for standard output any more; see [`Output::abandon`].
+    pub fn is_abandoned(&self) -> bool {
+        self.streams.abandoned.load(Ordering::SeqCst)
+    }
+
+    /// Whether somebody is writing right now, and so perhaps waits for a reader.
+    pub fn is_busy(&self) -> bool {
+        is_held(&self.streams.results) || is_held(&self.streams.messages)
     }
 
     /// Completes once standard output takes no more; see [`Output::broken`].
@@ -203,6 +247,9 @@ impl Output {
 
     /// Whether standard output takes no more: `Ok` when its reader has gone, which is no failure.
     pub fn broken(&self) -> Option<Result<(), Failure>> {
+        if self.is_abandoned() {
+            return None;
+        }
         let results = lock(&self.streams.results);
         results.error.as_ref().map(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Ok(()),
@@ -211,6 +258,9 @@ impl Output {
     }
 
     fn write(&self, bytes: &[u8]) {
+        if self.is_abandoned() {
+            return;
+        }
         let write = || {
             let mut results = lock(&self.streams.results);
             if results.error.is_none() {
@@ -262,6 +312,9 @@ impl Write for Content {
 
 impl Content {
     fn check(&self) -> io::Result<()> {
+        if self.0.is_abandoned() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         match &lock(&self.0.streams.results).error {
             Some(error) => Err(error.kind().into()),
             None => Ok(()),
@@ -280,6 +333,26 @@ pub fn may_color(stream: &impl IsTerminal) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     stream.is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// Without the buffer of the standard library, which it writes out when the program ends, however
+/// long that takes.
+#[cfg(unix)]
+fn standard_output() -> Box<dyn Write + Send> {
+    use std::os::fd::AsFd;
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(std::fs::File::from(descriptor)),
+        Err(_) => Box::new(io::stdout()),
+    }
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> Box<dyn Write + Send> {
+    Box::new(io::stdout())
+}
+
+fn is_held<T: ?Sized>(mutex: &Mutex<T>) -> bool {
+    matches!(mutex.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 /// A poisoned lock only means that a thread ended in the middle of a line.
@@ -387,6 +460,32 @@ pub(crate) mod tests {
         output.flush();
         assert_eq!(captured.results(), "asked for\n");
         assert_eq!(captured.messages(), "");
+    }
+
+    #[test]
+    fn after_an_interruption_nothing_waits_for_a_reader() {
+        struct Stuck(mpsc::Receiver<()>);
+        impl Write for Stuck {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.recv().map_or(Ok(bytes.len()), |()| Ok(0))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (release, waits) = mpsc::channel();
+        let captured = Captured::default();
+        let messages = Sink(Arc::clone(&captured.messages));
+        let output = Output::new(Look::default(), Box::new(Stuck(waits)), Box::new(messages));
+        output.line("x");
+        output.settle(Duration::from_millis(20));
+        assert!(output.is_abandoned() && output.is_busy());
+        output.line("y");
+        output.message("interrupted\n");
+        assert!(output.broken().is_none());
+        assert!(output.content().write_all(b"x").is_err());
+        assert_eq!(captured.messages(), "interrupted\n");
+        drop(release);
     }
 
     #[test]

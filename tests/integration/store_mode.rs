@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -558,4 +558,53 @@ fn a_port_where_something_else_listens_is_told_apart() {
     assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
     assert!(stderr(&output).contains("HTTP"));
     web.join().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_client_whose_results_nobody_reads() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let setting = Setting::new();
+    std::fs::write(setting.root.path().join("large"), vec![b'x'; 8 << 20]).unwrap();
+    for number in 0..2000 {
+        let name = format!("a file with a rather long name {number}");
+        std::fs::write(setting.root.path().join(name), "").unwrap();
+    }
+    for (arguments, signal, code, word) in [
+        (
+            &["get", "large", "-o", "-"][..],
+            Signal::INT,
+            130,
+            "interrupted",
+        ),
+        (
+            &["get", "large", "-o", "-"],
+            Signal::TERM,
+            143,
+            "terminated",
+        ),
+        (&["list"], Signal::INT, 130, "interrupted"),
+        (&["list", "--reverse"], Signal::HUP, 129, "hung up"),
+    ] {
+        let mut child = setting
+            .server
+            .client(setting.desk.path(), arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(child.try_wait().unwrap().is_none(), "{arguments:?}");
+        let started = Instant::now();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let status = child.wait().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(4), "{arguments:?}");
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            stderr(&output),
+            format!("{word}: what was complete is kept\n")
+        );
+    }
 }

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use self::args::{Color, Diagnosis, Display};
 use self::command::{Command, Invocation};
 use self::folder::RemoteFolder;
-use self::session::{Input, Session, supervise};
+use self::session::{Input, Session, farewell, supervise};
 use crate::cli::exit::{self, Ended};
 use crate::cli::failure::Failure;
 use crate::cli::logging::{self, Format, Level};
@@ -109,10 +109,9 @@ fn one_shot(runtime: &Runtime, mut session: Session, command: Command) -> Result
         let work = commands::run(&mut session, command);
         Ok::<_, Failure>(supervise(&mut signals, &output, work).await)
     })?;
-    drop(session);
     match ended {
         Ended::Finished(Err(failure)) => Err(failure),
-        ended => Ok(exit::of_end(&ended)),
+        ended => Ok(farewell(&output, &ended)),
     }
 }
 

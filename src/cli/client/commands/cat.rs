@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::Outcome;
 use crate::cli::client::command::NameArgs;
 use crate::cli::client::session::Session;
@@ -20,11 +18,11 @@ pub async fn run(session: &mut Session, args: &NameArgs) -> Outcome {
         target: Target::Stream(session.output.content()),
         on_conflict: OnConflict::Error,
     };
-    let bars = Arc::new(Bars::beside_content(&session.output));
+    let bars = Bars::beside_content(&session.output);
     let mut failed: Option<ClientError> = None;
     session
         .client
-        .get(vec![download], false, bars, &mut |report| {
+        .get(vec![download], false, bars.progress(), &mut |report| {
             failed = report.outcome.err();
         })
         .await?;

@@ -1,6 +1,5 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::Outcome;
 use crate::cli::client::batch::BatchReport;
@@ -44,16 +43,16 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
     let prints = downloads
         .iter()
         .any(|download| matches!(download.target, Target::Stream(_)));
-    let bars = Arc::new(match prints {
+    let bars = match prints {
         true => Bars::beside_content(&output),
-        false => Bars::new(&output),
-    });
+        false => Bars::show(&output),
+    };
     session
         .client
         .get(
             downloads,
             args.dry_run.dry_run,
-            bars,
+            bars.progress(),
             &mut |file| match is_doubtful(&file) {
                 true => doubtful.push(file),
                 false => report.file(file),

@@ -1,7 +1,6 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::Outcome;
 use crate::cli::client::batch::BatchReport;
@@ -40,11 +39,13 @@ pub async fn run(session: &mut Session, args: PutArgs) -> Outcome {
         }
     }
     if !uploads.is_empty() {
-        let bars = Arc::new(Bars::new(&session.output));
+        let bars = Bars::show(&session.output);
         let dry_run = args.dry_run.dry_run;
         session
             .client
-            .put(uploads, dry_run, bars, &mut |file| report.file(file))
+            .put(uploads, dry_run, bars.progress(), &mut |file| {
+                report.file(file)
+            })
             .await?;
     }
     Ok(report.finish())

@@ -1,5 +1,4 @@
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Outcome, list};
@@ -19,15 +18,20 @@ pub async fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     let query = list::query(&session.folder, &args.patterns)?;
     let started = Instant::now();
     let output = session.output.clone();
-    let bars = Arc::new(Bars::new(&output));
+    let bars = Bars::show(&output);
     let mut tally = Tally::default();
     let mut bytes = 0;
     session
         .client
-        .verify(&query, Path::new("."), bars, &mut |verification| {
-            bytes += verification.entry.as_ref().map_or(0, |entry| entry.size);
-            tell(&output, &mut tally, verification);
-        })
+        .verify(
+            &query,
+            Path::new("."),
+            bars.progress(),
+            &mut |verification| {
+                bytes += verification.entry.as_ref().map_or(0, |entry| entry.size);
+                tell(&output, &mut tally, verification);
+            },
+        )
         .await?;
     if tally.files() == 0 {
         if !args.patterns.is_empty() {

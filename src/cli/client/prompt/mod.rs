@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use self::editing::Helper;
 use self::history::History;
 use super::args::Color;
-use super::session::{Session, supervise};
+use super::session::{Session, farewell, supervise};
 use super::{allows_color, line};
 use crate::cli::exit::{self, Ended, Verdict};
 use crate::cli::failure::Failure;
@@ -65,8 +65,8 @@ pub fn run(runtime: &Runtime, session: Session, color: Color) -> Result<u8, Fail
         match ran.ended {
             Ended::Finished(Ok(Verdict::Leave)) => break,
             Ended::Finished(_) => {}
-            Ended::Interrupted => output.note("Cancelled."),
-            Ended::Terminated | Ended::Closed => return Ok(ran.code),
+            Ended::Interrupted if !output.is_abandoned() => output.note("Cancelled."),
+            ended => return Ok(farewell(&output, &ended)),
         }
     }
     Ok(exit::DONE)
@@ -145,7 +145,7 @@ fn prompt(session: &Session, color: Color) -> (String, String) {
     (plain, colored)
 }
 
-/// While the prompt waits for a line nothing else watches for SIGTERM. A running command is
+/// While the prompt waits for a line nothing else watches for SIGTERM and SIGHUP. A running command is
 /// cancelled by its own watcher.
 async fn leave_when_terminated(idle: Arc<AtomicBool>) {
     let terminal = terminal::Mode::remember();
@@ -153,9 +153,10 @@ async fn leave_when_terminated(idle: Arc<AtomicBool>) {
         return;
     };
     loop {
-        if signals.next().await == Received::Terminate && idle.load(Ordering::SeqCst) {
+        let received = signals.next().await;
+        if received != Received::Interrupt && idle.load(Ordering::SeqCst) {
             terminal.restore();
-            std::process::exit(exit::TERMINATED.into());
+            std::process::exit(exit::of_end(&received.into()).into());
         }
     }
 }
