@@ -5,6 +5,7 @@ mod batch;
 mod command;
 mod commands;
 mod folder;
+mod grammar;
 mod line;
 mod prompt;
 mod script;
@@ -57,8 +58,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
         (ended, _) => ended,
     };
     match ended {
-        Ok(code) => code,
+        Ok(code) => {
+            tracing::debug!(code, "ends");
+            code
+        }
         Err(failure) => {
+            tracing::debug!(code = exit::of_error(failure.code), "ends");
             output.failure(&failure);
             output.flush();
             exit::of_error(failure.code)
@@ -92,6 +97,7 @@ fn start(output: &Output, invocation: Invocation, matches: &ArgMatches) -> Resul
             None => Input::Script,
         },
     };
+    tracing::debug!(server = %session.client.address(), input = ?session.input, "started");
     let code = match (invocation.command, session.input) {
         (Some(command), _) => one_shot(&runtime, session, command),
         (None, Input::Prompt) => prompt::run(&runtime, session, diagnosis.color),

@@ -13,8 +13,9 @@ pub async fn run(session: &mut Session, args: &NameArgs) -> Outcome {
         return Err(Failure::usage("cat prints a file and has no JSON form")
             .advise("leave out --json, or use get"));
     }
+    let file = session.folder.reference(&args.name)?;
     let download = Download {
-        file: session.folder.reference(&args.name)?,
+        file: file.clone(),
         target: Target::Stream(session.output.content()),
         on_conflict: OnConflict::Error,
     };
@@ -28,6 +29,6 @@ pub async fn run(session: &mut Session, args: &NameArgs) -> Outcome {
         .await?;
     match failed {
         None => Ok(Verdict::Done),
-        Some(error) => Err(error.into()),
+        Some(error) => Err(Failure::from(error).about(&file)),
     }
 }

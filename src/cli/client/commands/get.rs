@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
+use crate::cli::advice::Doing;
 use crate::cli::client::batch::BatchReport;
 use crate::cli::client::command::GetArgs;
 use crate::cli::client::folder::RemoteFolder;
@@ -28,7 +29,7 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
     let output = session.output.clone();
     let Plan { downloads, refused } =
         plan(&session.folder, &args.names, &place, on_conflict, &output)?;
-    let mut report = BatchReport::new(&output, "get");
+    let mut report = BatchReport::new(&output, "get", Doing::Getting(on_conflict));
     if matches!(place, Place::Output) {
         report = report.only_failures();
     }
@@ -39,6 +40,7 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
     if downloads.is_empty() {
         return Ok(report.finish());
     }
+    tracing::debug!(files = downloads.len(), "getting");
     let mut doubtful = Vec::new();
     let prints = downloads
         .iter()

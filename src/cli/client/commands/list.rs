@@ -4,7 +4,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::Outcome;
 use crate::cli::client::command::{ListArgs, SortKey};
-use crate::cli::client::folder::{RemoteFolder, check_pattern};
+use crate::cli::client::folder::{self, RemoteFolder, is_glob};
 use crate::cli::client::session::Session;
 use crate::cli::exit::{Tally, Verdict};
 use crate::cli::failure::Failure;
@@ -56,11 +56,11 @@ pub async fn run(session: &mut Session, args: &ListArgs) -> Outcome {
 }
 
 /// What to ask the server for: a plain name also stands for everything below it.
-pub fn query(folder: &RemoteFolder, patterns: &[String]) -> Result<ListQuery, Failure> {
+pub fn query(here: &RemoteFolder, patterns: &[String]) -> Result<ListQuery, Failure> {
     let mut asked = Vec::new();
     for pattern in patterns {
-        check_pattern(pattern)?;
-        asked.push(pattern.clone());
+        let pattern = folder::pattern(pattern)?;
+        asked.push(pattern.to_owned());
         if !is_glob(pattern) {
             asked.push(format!("{pattern}/**"));
         }
@@ -73,7 +73,7 @@ pub fn query(folder: &RemoteFolder, patterns: &[String]) -> Result<ListQuery, Fa
         )));
     }
     Ok(ListQuery {
-        folder: folder.name().cloned(),
+        folder: here.name().cloned(),
         patterns: asked,
         limit: 0,
     })
@@ -115,7 +115,7 @@ impl<'a> Wanted<'a> {
             *seen = match matcher {
                 Some(matcher) => matcher.is_match(below),
                 None => below
-                    .strip_prefix(*pattern)
+                    .strip_prefix(pattern.strip_suffix('/').unwrap_or(pattern))
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
             };
         }
@@ -127,10 +127,6 @@ impl<'a> Wanted<'a> {
             .filter(|(.., seen)| !seen)
             .map(|(pattern, ..)| *pattern)
     }
-}
-
-fn is_glob(pattern: &str) -> bool {
-    pattern.contains(['*', '?', '[', '{', '\\'])
 }
 
 fn sort(items: &mut [Item], key: SortKey, reverse: bool) {
@@ -284,7 +280,7 @@ mod tests {
     #[test]
     fn a_name_stands_for_what_is_below_it() {
         let docs = RemoteFolder::default().change("docs").unwrap();
-        let query = query(&docs, &["a".to_owned(), "*.txt".to_owned()]).unwrap();
+        let query = query(&docs, &["a/".to_owned(), "*.txt".to_owned()]).unwrap();
         assert_eq!(query.patterns, ["a", "a/**", "*.txt"]);
         assert_eq!(query.folder.unwrap().as_str(), "docs");
     }
@@ -292,7 +288,7 @@ mod tests {
     #[test]
     fn tells_which_patterns_matched_nothing() {
         let docs = RemoteFolder::default().change("docs").unwrap();
-        let patterns = ["a", "b", "*.txt", "*.pdf", "["].map(str::to_owned);
+        let patterns = ["a/", "b", "*.txt", "*.pdf", "["].map(str::to_owned);
         let mut wanted = Wanted::new(&docs, &patterns);
         for name in ["docs/a/x.txt", "docs/bb"] {
             wanted.saw(&FileName::parse(name).unwrap());

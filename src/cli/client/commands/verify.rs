@@ -6,7 +6,7 @@ use crate::cli::client::command::VerifyArgs;
 use crate::cli::client::session::Session;
 use crate::cli::exit::{Tally, Verdict};
 use crate::cli::failure::Failure;
-use crate::cli::json::{Body, ErrorBody, FileLine, SummaryLine};
+use crate::cli::json::{Body, ErrorBody, FileLine, Id, SummaryLine};
 use crate::cli::output::Output;
 use crate::cli::progress::Bars;
 use crate::cli::units;
@@ -76,11 +76,7 @@ fn tell(output: &Output, tally: &mut Tally, verification: Verification) {
         action: "verify",
         name: name.as_str(),
         path: Some(path.strip_prefix("./").unwrap_or(&path)).filter(|_| same),
-        id: entry
-            .as_ref()
-            .and_then(|entry| entry.id)
-            .map(|id| id.to_string())
-            .filter(|_| same),
+        id: same.then(|| Id::of(entry.as_ref())),
         size: entry.map(|entry| entry.size).filter(|_| same),
         status: if same { "unchanged" } else { "failed" },
         error: failure
@@ -157,7 +153,7 @@ mod tests {
         output.flush();
         assert_eq!(
             captured.results(),
-            "{\"v\":1,\"type\":\"file\",\"action\":\"verify\",\"name\":\"a\",\"path\":\"a\",\"status\":\"unchanged\"}\n"
+            "{\"v\":1,\"type\":\"file\",\"action\":\"verify\",\"name\":\"a\",\"path\":\"a\",\"id\":null,\"status\":\"unchanged\"}\n"
         );
     }
 }
