@@ -24,8 +24,11 @@ pub fn next_step_of(doing: Doing, code: ErrorCode) -> Option<&'static str> {
         (Doing::Getting(_) | Doing::Putting(_), Disconnected) => {
             Some("try again: what was complete is kept")
         }
-        (Doing::Getting(OnConflict::Error) | Doing::Putting(OnConflict::Error), AlreadyExists) => {
-            None
+        (Doing::Getting(OnConflict::Error), AlreadyExists) => {
+            Some("name another place with -o, or say --on-conflict overwrite, rename or skip")
+        }
+        (Doing::Putting(OnConflict::Error), AlreadyExists) => {
+            Some("choose another name with --as, or say --on-conflict overwrite, rename or skip")
         }
         // The usual advice was followed already, and does not help.
         (Doing::Getting(_), AlreadyExists) => Some("name another place with -o"),
@@ -66,9 +69,7 @@ pub fn next_step(code: ErrorCode) -> &'static str {
         Forbidden => "ask whoever runs the server for the role that is named",
         IdentityChanged => "ask whoever runs the server whether its key was changed",
         Untrusted => "ask whoever runs the server for its fingerprint",
-        AlreadyExists => {
-            "choose another name, or say --on-conflict overwrite, rename or skip (put, get)"
-        }
+        AlreadyExists => "choose another name",
         Conflict => "look at what stands there with 'stat', then decide",
         DigestMismatch => {
             "transfer it again; if it happens again, the copy at its source is damaged"

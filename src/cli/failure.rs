@@ -83,6 +83,10 @@ impl Failure {
     /// The same failure of a file that lies at `path` on this side: an error of a disk is about the
     /// side that is named.
     pub fn beside(self, path: Option<&Path>) -> Self {
+        // What the system itself says of a name is about a file where a folder must go.
+        if self.code == ErrorCode::AlreadyExists && self.message.contains("(os error") {
+            return self.advise("a file stands where a folder must go: name another place with -o");
+        }
         if self.code != ErrorCode::Io || self.advice.is_some() {
             return self;
         }

@@ -22,6 +22,7 @@ use std::ffi::OsStr;
 use super::command::Command;
 use super::session::{Input, Session};
 use super::shown;
+use crate::access::Role;
 use crate::cli::exit::{Tally, Verdict};
 use crate::cli::failure::Failure;
 use crate::cli::json::{Body, ErrorBody, FileLine};
@@ -40,7 +41,8 @@ pub async fn run(session: &mut Session, command: Command) -> Outcome {
     let was_connected = session.client.is_connected();
     let outcome = run_in(session, command).await;
     if !was_connected && session.client.is_connected() {
-        tracing::info!(server = %session.client.address(), role = ?session.client.role(), "connected");
+        let role = session.client.role().map_or("unknown", Role::name);
+        tracing::info!(server = %session.client.address(), role, "connected");
     }
     outcome
 }

@@ -39,7 +39,10 @@ pub fn run(runtime: &Runtime, session: Session, color: Color) -> Result<u8, Fail
     let history = History::open(&mut editor, &output);
     let idle = Arc::new(AtomicBool::new(false));
     runtime.spawn(leave_when_terminated(Arc::clone(&idle)));
-    greet(runtime, &session)?;
+    let greeted = greet(runtime, &session)?;
+    if matches!(greeted, Ended::Terminated | Ended::HungUp) {
+        return Ok(farewell(&output, &greeted));
+    }
     loop {
         let prompt = prompt(&session.borrow(), color);
         idle.store(true, Ordering::SeqCst);
@@ -100,7 +103,7 @@ fn editor(
 }
 
 /// Connects at once, so that a wrong address shows at once; the prompt opens without a server too.
-fn greet(runtime: &Runtime, session: &Rc<RefCell<Session>>) -> Result<(), Failure> {
+fn greet(runtime: &Runtime, session: &Rc<RefCell<Session>>) -> Result<Ended, Failure> {
     let mut session = session.borrow_mut();
     let output = session.output.clone();
     let mut signals = listen(runtime)?;
@@ -110,21 +113,21 @@ fn greet(runtime: &Runtime, session: &Rc<RefCell<Session>>) -> Result<(), Failur
         Ok(Verdict::Done)
     }));
     let address = session.client.address();
-    match connected {
+    match &connected {
         Ended::Finished(Ok(_)) => {
             output.note(format_args!(
                 "Connected to {address}. 'help' lists the commands."
             ));
         }
         Ended::Finished(Err(failure)) => {
-            output.complain(&failure, None);
+            output.complain(failure, None);
             output.note(format_args!(
                 "Not connected to {address}: the next command tries again."
             ));
         }
         _ => output.note(format_args!("Not connected to {address}.")),
     }
-    Ok(())
+    Ok(connected)
 }
 
 /// Listens anew for each command: a Ctrl-C that came before it is not meant for it.
