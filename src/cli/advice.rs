@@ -2,6 +2,49 @@
 //! which file, and what to do next").
 
 use crate::protocol::ErrorCode;
+use crate::types::OnConflict;
+
+/// What was being done, as far as the next step depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// Getting files, by these rules.
+    Getting(OnConflict),
+    /// Putting files, by these rules.
+    Putting(OnConflict),
+    /// Renaming, or making a folder: nothing there ever replaces anything.
+    Naming,
+    /// Removing without -r.
+    RemovingFiles,
+}
+
+/// The next step after a failure of this kind, where it depends on what was being done.
+pub fn next_step_of(doing: Doing, code: ErrorCode) -> Option<&'static str> {
+    use ErrorCode::*;
+    match (doing, code) {
+        (Doing::Getting(_) | Doing::Putting(_), Disconnected) => {
+            Some("try again: what was complete is kept")
+        }
+        (Doing::Getting(OnConflict::Error), AlreadyExists) => {
+            Some("name another place with -o, or say --on-conflict overwrite, rename or skip")
+        }
+        (Doing::Putting(OnConflict::Error), AlreadyExists) => {
+            Some("choose another name with --as, or say --on-conflict overwrite, rename or skip")
+        }
+        // The usual advice was followed already, and does not help.
+        (Doing::Getting(_), AlreadyExists) => Some("name another place with -o"),
+        (Doing::Putting(_), AlreadyExists) => {
+            Some("use exactly the name that is there, or give another one with --as")
+        }
+        (Doing::Getting(_), Conflict) => {
+            Some("name another place with -o, or look at what stands there")
+        }
+        (Doing::Naming, AlreadyExists) => {
+            Some("choose another name, or remove or rename what has this one")
+        }
+        (Doing::RemovingFiles, Usage) => Some("say -r to remove a folder with everything in it"),
+        _ => None,
+    }
+}
 
 /// The next step after a failure of this kind, without a full stop.
 pub fn next_step(code: ErrorCode) -> &'static str {
@@ -10,27 +53,23 @@ pub fn next_step(code: ErrorCode) -> &'static str {
         Internal => {
             "this is a fault in fileshare: run it again with --debug and report what it prints"
         }
-        Io => {
-            "look at the disk, the permissions and the network of the side that is named, then try again"
-        }
-        Usage => "see 'help COMMAND' or --help",
-        InvalidName => "choose a name without '.', '..', empty parts or special characters",
+        Io => "look at the disk and the permissions of the side that is named, then try again",
+        Usage => "see --help for how it is used",
+        InvalidName => "choose another name; --as gives one for put",
         InvalidPort => "choose a port from 1 to 65535 (a server's own: 1024 to 65535, or 0)",
         Unreachable => {
             "check that fileshare-server runs there and that --server names its host and port"
         }
         Timeout => "try again, or wait longer with --timeout",
-        Disconnected => "try again: what was complete is kept",
+        Disconnected => "check the server and the network, then try again",
         Busy => "try again in a moment, or raise the server's --max-connections",
         NotFound => "see 'list' for what is there",
-        AmbiguousId => "give more digits of the id",
+        AmbiguousId => "use a name; more digits help only where the ids differ",
         Unauthorized => "ask whoever runs the server what its --anonymous allows",
         Forbidden => "ask whoever runs the server for the role that is named",
         IdentityChanged => "ask whoever runs the server whether its key was changed",
         Untrusted => "ask whoever runs the server for its fingerprint",
-        AlreadyExists => {
-            "choose another name, or say --on-conflict overwrite, rename or skip (put, get)"
-        }
+        AlreadyExists => "choose another name",
         Conflict => "look at what stands there with 'stat', then decide",
         DigestMismatch => {
             "transfer it again; if it happens again, the copy at its source is damaged"

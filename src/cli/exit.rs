@@ -3,16 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::failure::Failure;
+use super::signals::Received;
 use crate::protocol::ErrorCode;
 
 /// All done.
 pub const DONE: u8 = 0;
 /// Some files done, some failed; or failures of several kinds.
 const MIXED: u8 = 9;
+/// Ended by SIGHUP.
+const HUNG_UP: u8 = 129;
 /// Ended by SIGINT.
 const INTERRUPTED: u8 = 130;
 /// Ended by SIGTERM.
-pub const TERMINATED: u8 = 143;
+const TERMINATED: u8 = 143;
 
 /// What a command came to. Whatever failed has already been reported.
 #[derive(Debug)]
@@ -44,8 +47,20 @@ pub enum Ended {
     Interrupted,
     /// By SIGTERM.
     Terminated,
+    /// By SIGHUP: the terminal has gone.
+    HungUp,
     /// Nobody reads standard output any more.
     Closed,
+}
+
+impl From<Received> for Ended {
+    fn from(received: Received) -> Self {
+        match received {
+            Received::Interrupt => Ended::Interrupted,
+            Received::Terminate => Ended::Terminated,
+            Received::HangUp => Ended::HungUp,
+        }
+    }
 }
 
 /// The exit code for a failure of this kind.
@@ -81,6 +96,7 @@ pub fn of_end(ended: &Ended) -> u8 {
         Ended::Finished(Err(failure)) => of_error(failure.code),
         Ended::Interrupted => INTERRUPTED,
         Ended::Terminated => TERMINATED,
+        Ended::HungUp => HUNG_UP,
         // Whoever closed the pipe had all they wanted.
         Ended::Closed => DONE,
     }
@@ -183,6 +199,7 @@ mod tests {
     fn signals_and_closed_pipes() {
         assert_eq!(of_end(&Ended::Interrupted), 130);
         assert_eq!(of_end(&Ended::Terminated), 143);
+        assert_eq!(of_end(&Ended::HungUp), 129);
         assert_eq!(of_end(&Ended::Closed), 0);
         assert_eq!(of_end(&Ended::Finished(Err(Failure::usage("x")))), 2);
         assert_eq!(of_end(&Ended::Finished(Ok(Verdict::Leave))), 0);

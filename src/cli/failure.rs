@@ -1,9 +1,13 @@
 use std::fmt;
 use std::io;
+use std::path::Path;
 
+use super::advice::{self, Doing};
 use crate::client::ClientError;
 use crate::protocol::ErrorCode;
-use crate::types::{NameError, Printable};
+use crate::types::{FileRef, NameError, Printable};
+
+const LOCAL_PERMISSIONS: &str = "check the permissions of that local file and its folder";
 
 /// Why a command of the terminal failed: what happened and to which file, in a sentence without a
 /// full stop and fit for a terminal, and the code that exit code and advice follow from.
@@ -39,7 +43,11 @@ impl Failure {
             io::ErrorKind::StorageFull => ErrorCode::DiskFull,
             _ => ErrorCode::Io,
         };
-        Self::new(code, format!("{what}: {error}"))
+        let failure = Self::new(code, format!("{what}: {error}"));
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => failure.advise(LOCAL_PERMISSIONS),
+            _ => failure,
+        }
     }
 
     /// A text that is not a name; `text` is escaped here.
@@ -49,6 +57,52 @@ impl Failure {
             ErrorCode::InvalidName,
             format!("invalid name '{shown}': {error}"),
         )
+    }
+
+    /// The same failure with the next step that fits what was being done, unless it has its own.
+    pub fn while_doing(mut self, doing: Doing) -> Self {
+        if self.advice.is_none() {
+            self.advice = advice::next_step_of(doing, self.code).map(str::to_owned);
+        }
+        self
+    }
+
+    /// The same failure of a command that was given `file`: who meant an id learns how one is
+    /// written.
+    pub fn about(self, file: &FileRef) -> Self {
+        match file {
+            FileRef::Name(name)
+                if self.code == ErrorCode::NotFound && name.leaf().starts_with("id:") =>
+            {
+                self.advise("an id needs 6 to 32 hex digits behind 'id:'; see 'list'")
+            }
+            _ => self,
+        }
+    }
+
+    /// The same failure of a file that lies at `path` on this side: an error of a disk is about the
+    /// side that is named.
+    pub fn beside(self, path: Option<&Path>) -> Self {
+        // What the system itself says of a name is about a file where a folder must go.
+        if self.code == ErrorCode::AlreadyExists && self.message.contains("(os error") {
+            return self.advise("a file stands where a folder must go: name another place with -o");
+        }
+        if self.code != ErrorCode::Io || self.advice.is_some() {
+            return self;
+        }
+        let local = path.is_some_and(|path| {
+            let path = path.to_string_lossy();
+            let shown = Printable(&path).to_string();
+            self.message.starts_with(&format!("{shown}:"))
+        });
+        let denied = self.message.contains("Permission denied");
+        match (local, denied) {
+            (true, true) => self.advise(LOCAL_PERMISSIONS),
+            (false, true) => {
+                self.advise("ask the server's operator to check the permissions there")
+            }
+            _ => self,
+        }
     }
 
     /// The same failure with its own next step.

@@ -94,9 +94,9 @@ pub struct FileLine<'a> {
     /// The local file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<&'a str>,
-    /// The file's id, when it is known.
+    /// The file's id, which may not be known yet; left out of failures.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    pub id: Option<Id>,
     /// The file's size, when it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -105,6 +105,18 @@ pub struct FileLine<'a> {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody<'a>>,
+}
+
+/// A file's id, `null` when it is not known.
+#[derive(Debug, Default, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Id(Option<String>);
+
+impl Id {
+    /// The id of an entry, if there is an entry and it has been hashed.
+    pub fn of(entry: Option<&Entry>) -> Self {
+        Id(entry.and_then(|entry| entry.id).map(|id| id.to_string()))
+    }
 }
 
 /// See [`Body::Summary`].
@@ -273,7 +285,7 @@ mod tests {
                 action: "get",
                 name: "docs/a.txt",
                 path: Some("a.txt"),
-                id: Some(ID.to_owned()),
+                id: Some(Id(Some(ID.to_owned()))),
                 size: Some(123),
                 status: "done",
                 ..FileLine::default()

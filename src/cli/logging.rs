@@ -74,8 +74,10 @@ impl Level {
 /// Sends log lines to the messages of `output`. `RUST_LOG` beats `level`.
 pub fn start(output: &Output, level: Level, format: Format) -> Result<(), Failure> {
     let filter = match std::env::var("RUST_LOG") {
-        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text)
-            .map_err(|error| Failure::usage(format!("RUST_LOG is not a filter: {error}")))?,
+        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|error| {
+            Failure::usage(format!("RUST_LOG is not a filter: {error}"))
+                .advise("write it like RUST_LOG=fileshare=debug, or leave it out")
+        })?,
         _ => EnvFilter::new(level.filter()),
     };
     let builder = tracing_subscriber::fmt()

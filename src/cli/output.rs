@@ -1,6 +1,8 @@
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -41,6 +43,8 @@ struct Streams {
     bars: MultiProgress,
     /// Cancelled when standard output takes no more.
     broken: CancellationToken,
+    /// Nobody reads standard output, and nothing may wait for it any more.
+    abandoned: AtomicBool,
 }
 
 struct Results {
@@ -52,7 +56,7 @@ struct Results {
 impl Output {
     /// The process's own streams.
     pub fn standard(look: Look) -> Self {
-        Self::new(look, Box::new(io::stdout()), Box::new(io::stderr()))
+        Self::new(look, standard_output(), Box::new(io::stderr()))
     }
 
     /// Any two streams.
@@ -76,6 +80,7 @@ impl Output {
                 messages: Mutex::new(messages),
                 bars: MultiProgress::with_draw_target(target),
                 broken: CancellationToken::new(),
+                abandoned: AtomicBool::new(false),
             }),
         }
     }
@@ -117,9 +122,12 @@ impl Output {
         }
     }
 
-    /// Text that was asked for, such as help; it has no JSON form.
+    /// Text that was asked for, such as help. It has no JSON form: under `--json` it is a message.
     pub fn text(&self, text: &str) {
-        self.write(text.as_bytes());
+        match self.look.json {
+            true => self.message(text),
+            false => self.write(text.as_bytes()),
+        }
         self.flush();
     }
 
@@ -191,9 +199,45 @@ impl Output {
 
     /// Writes out what is still in memory.
     pub fn flush(&self) {
+        if self.is_abandoned() {
+            return;
+        }
         let mut results = lock(&self.streams.results);
         let flushed = results.to.flush();
         self.remember(&mut results, flushed);
+    }
+
+    /// Writes out what is still in memory, after an interruption. When nobody takes it for so long,
+    /// or a writer waits for somebody who does, it is lost: from then on nothing waits for standard
+    /// output.
+    pub fn settle(&self, patience: Duration) {
+        let (flushed, done) = mpsc::channel();
+        let output = self.clone();
+        std::thread::spawn(move || {
+            output.flush();
+            // Whoever has lost patience does not listen any more.
+            let _ = flushed.send(());
+        });
+        if done.recv_timeout(patience).is_err() {
+            self.abandon();
+        }
+    }
+
+    /// From now on nothing waits for standard output, and what is still in memory is lost.
+    pub fn abandon(&self) {
+        self.streams.abandoned.store(true, Ordering::SeqCst);
+        // Dropping the last of them would write what is in memory.
+        std::mem::forget(self.clone());
+    }
+
+    /// Whether nothing waits for standard output any more; see [`Output::abandon`].
+    pub fn is_abandoned(&self) -> bool {
+        self.streams.abandoned.load(Ordering::SeqCst)
+    }
+
+    /// Whether somebody is writing right now, and so perhaps waits for a reader.
+    pub fn is_busy(&self) -> bool {
+        is_held(&self.streams.results) || is_held(&self.streams.messages)
     }
 
     /// Completes once standard output takes no more; see [`Output::broken`].
@@ -203,6 +247,9 @@ impl Output {
 
     /// Whether standard output takes no more: `Ok` when its reader has gone, which is no failure.
     pub fn broken(&self) -> Option<Result<(), Failure>> {
+        if self.is_abandoned() {
+            return None;
+        }
         let results = lock(&self.streams.results);
         results.error.as_ref().map(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Ok(()),
@@ -211,6 +258,9 @@ impl Output {
     }
 
     fn write(&self, bytes: &[u8]) {
+        if self.is_abandoned() {
+            return;
+        }
         let write = || {
             let mut results = lock(&self.streams.results);
             if results.error.is_none() {
@@ -262,6 +312,9 @@ impl Write for Content {
 
 impl Content {
     fn check(&self) -> io::Result<()> {
+        if self.0.is_abandoned() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         match &lock(&self.0.streams.results).error {
             Some(error) => Err(error.kind().into()),
             None => Ok(()),
@@ -282,125 +335,30 @@ pub fn may_color(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !set("NO_COLOR") && !dumb
 }
 
+/// Without the buffer of the standard library, which it writes out when the program ends, however
+/// long that takes.
+#[cfg(unix)]
+fn standard_output() -> Box<dyn Write + Send> {
+    use std::os::fd::AsFd;
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(std::fs::File::from(descriptor)),
+        Err(_) => Box::new(io::stdout()),
+    }
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> Box<dyn Write + Send> {
+    Box::new(io::stdout())
+}
+
+fn is_held<T: ?Sized>(mutex: &Mutex<T>) -> bool {
+    matches!(mutex.try_lock(), Err(TryLockError::WouldBlock))
+}
+
 /// A poisoned lock only means that a thread ended in the middle of a line.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::protocol::ErrorCode;
-
-    /// What was written to both streams.
-    #[derive(Clone, Default)]
-    pub(crate) struct Captured {
-        pub(crate) results: Arc<Mutex<Vec<u8>>>,
-        pub(crate) messages: Arc<Mutex<Vec<u8>>>,
-    }
-
-    impl Captured {
-        pub(crate) fn output(&self, look: Look) -> Output {
-            let sink = |to: &Arc<Mutex<Vec<u8>>>| Box::new(Sink(Arc::clone(to)));
-            Output::new(look, sink(&self.results), sink(&self.messages))
-        }
-
-        pub(crate) fn results(&self) -> String {
-            String::from_utf8(lock(&self.results).clone()).unwrap()
-        }
-
-        pub(crate) fn messages(&self) -> String {
-            String::from_utf8(lock(&self.messages).clone()).unwrap()
-        }
-    }
-
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            lock(&self.0).write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    struct Closed;
-
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn an_error_line_says_what_which_file_and_what_next() {
-        let captured = Captured::default();
-        let output = captured.output(Look::default());
-        let failure = Failure::new(ErrorCode::NotFound, "no such file");
-        output.complain(&failure, Some(&"docs/a.txt"));
-        assert_eq!(
-            captured.messages(),
-            "error: no such file (docs/a.txt) — see 'list' for what is there\n"
-        );
-        assert_eq!(captured.results(), "");
-    }
-
-    #[test]
-    fn a_file_that_the_message_names_is_not_named_twice() {
-        let captured = Captured::default();
-        let output = captured.output(Look::default());
-        let failure = Failure::new(ErrorCode::NotFound, "no a.txt here").advise("look");
-        output.complain(&failure, Some(&"a.txt"));
-        assert_eq!(captured.messages(), "error: no a.txt here — look\n");
-    }
-
-    #[test]
-    fn json_has_objects_for_results_and_for_errors() {
-        let captured = Captured::default();
-        let output = captured.output(Look {
-            json: true,
-            ..Look::default()
-        });
-        output.line("for people");
-        output.failure(&Failure::new(ErrorCode::Unreachable, "…"));
-        assert_eq!(
-            captured.results(),
-            "{\"v\":1,\"type\":\"error\",\"error\":{\"code\":\"unreachable\",\"message\":\"…\"}}\n"
-        );
-        assert!(captured.messages().starts_with("error: … — check"));
-    }
-
-    #[test]
-    fn quiet_leaves_errors_and_what_was_asked_for() {
-        let captured = Captured::default();
-        let output = captured.output(Look {
-            quiet: true,
-            ..Look::default()
-        });
-        output.done("a.txt: 5 B");
-        output.note("hello");
-        output.line("asked for");
-        output.flush();
-        assert_eq!(captured.results(), "asked for\n");
-        assert_eq!(captured.messages(), "");
-    }
-
-    #[test]
-    fn a_reader_that_has_gone_is_no_failure() {
-        let captured = Captured::default();
-        let messages = Sink(Arc::clone(&captured.messages));
-        let output = Output::new(Look::default(), Box::new(Closed), Box::new(messages));
-        assert!(output.broken().is_none());
-        output.line("x");
-        output.flush();
-        assert_eq!(output.broken(), Some(Ok(())));
-        assert!(output.content().write_all(b"x").is_err());
-        let failure = Failure::new(ErrorCode::Io, "broken pipe");
-        output.complain(&failure, None);
-        assert_eq!(captured.messages(), "");
-    }
-}
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::io::IsTerminal;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -14,7 +14,8 @@ const STREAM: &str = "{wide_msg} {bytes} {bytes_per_sec}";
 /// Progress bars on standard error: one for the whole when there is more than one file, and one
 /// for each running file. Draws nothing where bars cannot be seen; notes are told all the same.
 ///
-/// Dropping it takes the bars away.
+/// Whoever shows them holds [`Shown`]; when that is dropped they go away and do not come back, even
+/// if a thread that was cancelled still tells of its progress.
 pub struct Bars {
     output: Output,
     shown: bool,
@@ -23,6 +24,7 @@ pub struct Bars {
 
 #[derive(Default)]
 struct Drawn {
+    closed: bool,
     whole: Option<ProgressBar>,
     running: HashMap<u32, ProgressBar>,
     files: u64,
@@ -31,7 +33,11 @@ struct Drawn {
 
 impl Bars {
     /// Bars beside what `output` prints.
-    pub fn new(output: &Output) -> Self {
+    pub fn show(output: &Output) -> Shown {
+        Shown(Arc::new(Self::new(output)))
+    }
+
+    fn new(output: &Output) -> Self {
         Bars {
             shown: output.shows_bars(),
             output: output.clone(),
@@ -40,10 +46,10 @@ impl Bars {
     }
 
     /// Bars while content is printed: none when it goes to the terminal itself.
-    pub fn beside_content(output: &Output) -> Self {
+    pub fn beside_content(output: &Output) -> Shown {
         let mut bars = Self::new(output);
         bars.shown &= !std::io::stdout().is_terminal();
-        bars
+        Shown(Arc::new(bars))
     }
 
     fn drawn(&self) -> MutexGuard<'_, Drawn> {
@@ -57,6 +63,9 @@ impl Progress for Bars {
             return;
         }
         let mut drawn = self.drawn();
+        if drawn.closed {
+            return;
+        }
         drawn.files = files;
         let bar = drawn
             .whole
@@ -77,8 +86,12 @@ impl Progress for Bars {
             Some(size) => ProgressBar::new(size).with_style(style(FILE)),
             None => ProgressBar::no_length().with_style(style(STREAM)),
         };
+        let mut drawn = self.drawn();
+        if drawn.closed {
+            return;
+        }
         let bar = self.output.bars().add(bar).with_message(label.to_owned());
-        if let Some(earlier) = self.drawn().running.insert(index, bar) {
+        if let Some(earlier) = drawn.running.insert(index, bar) {
             earlier.finish_and_clear();
         }
     }
@@ -120,13 +133,24 @@ impl Drawn {
     }
 }
 
-impl Drop for Bars {
+/// Bars that can be seen until this is dropped.
+pub struct Shown(Arc<Bars>);
+
+impl Shown {
+    /// What hears of the progress.
+    pub fn progress(&self) -> Arc<dyn Progress> {
+        self.0.clone()
+    }
+}
+
+impl Drop for Shown {
     fn drop(&mut self) {
-        let mut drawn = self.drawn();
+        let mut drawn = self.0.drawn();
+        drawn.closed = true;
         let running: Vec<_> = drawn.running.drain().map(|(_, bar)| bar).collect();
         for bar in running.into_iter().chain(drawn.whole.take()) {
             bar.finish_and_clear();
-            self.output.bars().remove(&bar);
+            self.0.output.bars().remove(&bar);
         }
     }
 }
@@ -152,13 +176,14 @@ mod tests {
     #[test]
     fn without_bars_only_notes_are_told() {
         let captured = Captured::default();
-        let bars = Bars::new(&captured.output(Look::default()));
+        let shown = Bars::show(&captured.output(Look::default()));
+        let bars = shown.progress();
         bars.batch(2, 10);
         bars.begin(0, "a.txt", Some(5));
         bars.advance(0, 5);
         bars.end(0);
         bars.note("trying again (1 of 3)");
-        drop(bars);
+        drop(shown);
         assert_eq!(captured.messages(), "trying again (1 of 3)\n");
         assert_eq!(captured.results(), "");
     }

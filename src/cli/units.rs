@@ -67,6 +67,26 @@ pub fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// A length of time for people, in its two largest units: `30 min`, `1 h 2 min`.
+pub fn span(seconds: u64) -> String {
+    let units = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let first = units.iter().position(|(number, _)| *number > 0);
+    let parts: Vec<String> = units
+        .iter()
+        .skip(first.unwrap_or(units.len() - 1))
+        .take(2)
+        .enumerate()
+        .filter(|(place, (number, _))| *place == 0 || *number > 0)
+        .map(|(_, (number, unit))| format!("{number} {unit}"))
+        .collect();
+    parts.join(" ")
+}
+
 /// A point in time for programs: RFC 3339 in UTC, to the second.
 pub fn utc(time: Timestamp) -> String {
     instant(time).to_string()
@@ -162,6 +182,16 @@ mod tests {
         let time = Timestamp::new(1_795_194_000, 123_456_789).unwrap();
         assert_eq!(utc(time), "2026-11-20T17:00:00Z");
         assert_eq!(local(time).len(), "2026-11-20 17:00:00".len());
+        for (seconds, text) in [
+            (0, "0 s"),
+            (5, "5 s"),
+            (90, "1 min 30 s"),
+            (1800, "30 min"),
+            (3725, "1 h 2 min"),
+            (86_405, "1 d"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
         assert_eq!(size(5), "5 B");
         assert_eq!(size(1536), "1.50 KiB");
         assert_eq!(count(1, "file"), "1 file");

@@ -16,11 +16,13 @@ pub fn explain(output: &Output, error: &clap::Error) -> u8 {
         return exit::DONE;
     }
     // What was typed is quoted in the text: it may come from anywhere.
-    let lines: Vec<String> = text
+    let mut lines: Vec<String> = text
         .trim_end()
         .lines()
+        .filter(|line| !is_misleading(line))
         .map(|line| Printable(line).to_string())
         .collect();
+    lines.dedup_by(|line, before| line.is_empty() && before.is_empty());
     let message: Vec<&str> = lines
         .iter()
         .take_while(|line| !line.is_empty())
@@ -33,6 +35,11 @@ pub fn explain(output: &Output, error: &clap::Error) -> u8 {
     });
     output.message(&format!("{}\n", lines.join("\n")));
     exit::of_error(ErrorCode::Usage)
+}
+
+/// clap's advice to pass an option that nobody knows as a value: it hardly ever is meant as one.
+fn is_misleading(line: &str) -> bool {
+    line.trim_start().starts_with("tip: to pass ") && line.contains("use '-- ")
 }
 
 /// Whether the "error" is a text that was asked for.

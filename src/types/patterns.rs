@@ -61,14 +61,18 @@ impl Patterns {
     /// The names that the patterns spell out, when there are patterns and none has a wildcard:
     /// then nothing but these and what is in them can be meant.
     pub fn spelled_out(&self) -> Option<Vec<FileName>> {
-        let wild = |text: &String| text.contains(['*', '?', '[', '{', '\\']);
-        if self.texts.is_empty() || self.texts.iter().any(wild) {
+        if self.texts.is_empty() || self.texts.iter().any(|text| Self::is_wild(text)) {
             return None;
         }
         self.texts
             .iter()
             .map(|text| FileName::parse(text).ok())
             .collect()
+    }
+
+    /// Whether a pattern is more than a name.
+    pub fn is_wild(pattern: &str) -> bool {
+        pattern.contains(['*', '?', '[', '{', '\\'])
     }
 
     fn is_match_text(&self, text: &str) -> bool {

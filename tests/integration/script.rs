@@ -37,6 +37,11 @@ fn a_script_stops_at_the_first_failure_with_its_code() {
         ("put - --as x\npwd\n", 2, ""),
         ("ping\npwd\n", 3, ""),
         ("-ping\npwd\n", 0, "/\n"),
+        (
+            "--json frobnicate x\npwd\n",
+            2,
+            "{\"v\":1,\"type\":\"error\",\"error\":{\"code\":\"usage\",\"message\":\"Invalid operation 'frobnicate'\"}}\n",
+        ),
         ("cd ..\ncd /\npwd\n", 0, "/\n"),
     ] {
         let output = script(text, &[]);

@@ -191,3 +191,24 @@ fn results_that_nobody_can_take() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(stderr(&output), "");
 }
+
+#[test]
+fn a_typed_port_beats_an_address_of_the_environment() {
+    let environment = [("FILESHARE_SERVER", "127.0.0.1:2")];
+    let output = run(CLIENT, &["--port", "9", "ping"], &environment);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("127.0.0.1:9"));
+}
+
+#[test]
+fn what_cannot_be_read_is_wrong_usage() {
+    let output = run(CLIENT, &["ping"], &[("FILESHARE_JSON", "maybe")]);
+    assert_eq!(output.status.code(), Some(2));
+    for path in ["/nowhere/at/all.toml", "/"] {
+        let output = run(SERVER, &["--config", path], &[]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(&format!("--config {path} cannot be read")));
+    }
+    let output = run(CLIENT, &["get", "-5"], &[]);
+    assert!(!stderr(&output).contains("-- -5"));
+}

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 
@@ -52,7 +51,7 @@ pub struct Connection {
     #[arg(long, global = true, env = "FILESHARE_RETRIES", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub retries: Option<u32>,
     /// No TLS, for a trusted wire (this version has no TLS yet)
-    #[arg(long, global = true, env = "FILESHARE_PLAINTEXT", hide_env = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "FILESHARE_PLAINTEXT", hide_env = true, value_parser = parse_switch)]
     pub plaintext: bool,
 }
 
@@ -61,13 +60,13 @@ pub struct Connection {
 #[command(next_help_heading = EVERY)]
 pub struct Display {
     /// One JSON object a line on standard output
-    #[arg(long, global = true, env = "FILESHARE_JSON", hide_env = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "FILESHARE_JSON", hide_env = true, value_parser = parse_switch)]
     pub json: bool,
     /// Print nothing but what was asked for, and errors
-    #[arg(short, long, global = true, env = "FILESHARE_QUIET", hide_env = true, value_parser = FalseyValueParser::new())]
+    #[arg(short, long, global = true, env = "FILESHARE_QUIET", hide_env = true, value_parser = parse_switch)]
     pub quiet: bool,
     /// Draw no progress bars
-    #[arg(long, global = true, env = "FILESHARE_NO_PROGRESS", hide_env = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "FILESHARE_NO_PROGRESS", hide_env = true, value_parser = parse_switch)]
     pub no_progress: bool,
 }
 
@@ -79,7 +78,7 @@ pub struct Diagnosis {
     #[arg(short, long, global = true, env = "FILESHARE_VERBOSE", hide_env = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Say all that helps to find a fault
-    #[arg(long, global = true, env = "FILESHARE_DEBUG", hide_env = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "FILESHARE_DEBUG", hide_env = true, value_parser = parse_switch)]
     pub debug: bool,
     /// Colours: auto obeys NO_COLOR
     #[arg(
@@ -108,7 +107,7 @@ pub enum Color {
 
 impl Connection {
     /// The server's address. `matches` tells what was typed and what the environment said: a
-    /// typed address with a port beats a port of the environment.
+    /// typed address with a port beats a port of the environment, and the other way round.
     pub fn address(&self, matches: &ArgMatches) -> Result<ServerAddress, Failure> {
         let typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         // An empty variable is the shell's way of having none.
@@ -120,8 +119,12 @@ impl Connection {
             .port
             .as_deref()
             .filter(|text| !text.is_empty() || typed("port"));
-        let port_yields = typed("server") && !typed("port");
-        resolve(server, port, port_yields)
+        let typed = match (typed("server"), typed("port")) {
+            (true, false) => Typed::Server,
+            (false, true) => Typed::Port,
+            _ => Typed::BothOrNeither,
+        };
+        resolve(server, port, typed)
     }
 
     /// How the client is to behave.
@@ -140,20 +143,32 @@ pub fn wants_json<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> bool {
     let before_end = arguments
         .into_iter()
         .take_while(|argument| *argument != "--");
-    let set = |value: String| {
-        !matches!(
-            value.to_ascii_lowercase().as_str(),
-            "" | "0" | "n" | "no" | "f" | "false" | "off"
-        )
-    };
+    let set = |value: String| parse_switch(&value) == Ok(true);
     before_end.into_iter().any(|argument| argument == "--json")
         || std::env::var("FILESHARE_JSON").is_ok_and(set)
+}
+
+/// Reads a switch in the environment. An empty variable is the shell's way of having none.
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "y" | "yes" | "t" | "true" | "on" => Ok(true),
+        "" | "0" | "n" | "no" | "f" | "false" | "off" => Ok(false),
+        _ => Err("must be true or false, in the environment too".to_owned()),
+    }
+}
+
+/// Which of address and port was typed while the other one stands in the environment: it wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Typed {
+    Server,
+    Port,
+    BothOrNeither,
 }
 
 fn resolve(
     server: Option<&str>,
     port: Option<&str>,
-    port_yields: bool,
+    typed: Typed,
 ) -> Result<ServerAddress, Failure> {
     let mut address = match server {
         Some(text) => text.parse().map_err(|error| wrong_address(text, error))?,
@@ -161,10 +176,10 @@ fn resolve(
     };
     let server_has_port = server.is_some_and(names_a_port);
     let port = match port {
-        Some(text) if !(port_yields && server_has_port) => parse_port(text)?,
+        Some(text) if !(typed == Typed::Server && server_has_port) => parse_port(text)?,
         _ => return Ok(address),
     };
-    if server_has_port && port != address.port {
+    if server_has_port && port != address.port && typed != Typed::Port {
         return Err(Failure::usage(format!(
             "--server says port {}, --port says {port}",
             address.port
@@ -210,7 +225,7 @@ mod tests {
     use super::*;
 
     fn port_of(server: Option<&str>, port: Option<&str>) -> Result<u16, ErrorCode> {
-        resolve(server, port, false)
+        resolve(server, port, Typed::BothOrNeither)
             .map(|address| address.port)
             .map_err(|failure| failure.code)
     }
@@ -240,17 +255,28 @@ mod tests {
     #[test]
     fn a_bad_port_says_so() {
         for port in ["0", "65536", "-1", "+1", "x", "", "22 ", "²"] {
-            let failure = resolve(None, Some(port), false).unwrap_err();
+            let failure = resolve(None, Some(port), Typed::BothOrNeither).unwrap_err();
             assert_eq!(failure.code, ErrorCode::InvalidPort, "{port}");
             assert!(failure.message.starts_with("[Invalid server port]"));
         }
     }
 
     #[test]
-    fn a_typed_address_beats_a_port_of_the_environment() {
-        let address = resolve(Some("nas:2400"), Some("2300"), true).unwrap();
-        assert_eq!(address.port, 2400);
-        let address = resolve(Some("nas"), Some("2300"), true).unwrap();
-        assert_eq!(address.port, 2300);
+    fn what_was_typed_beats_the_environment() {
+        for (server, typed, port) in [
+            ("nas:2400", Typed::Server, 2400),
+            ("nas", Typed::Server, 2300),
+            ("nas:2400", Typed::Port, 2300),
+        ] {
+            let address = resolve(Some(server), Some("2300"), typed).unwrap();
+            assert_eq!(address.port, port, "{server} {typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_switch_is_true_or_false() {
+        assert_eq!(parse_switch("Yes"), Ok(true));
+        assert_eq!(parse_switch(""), Ok(false));
+        assert!(parse_switch("maybe").is_err());
     }
 }

@@ -2,9 +2,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::shown;
+use crate::cli::advice::Doing;
 use crate::cli::exit::{Tally, Verdict};
 use crate::cli::failure::Failure;
-use crate::cli::json::{Body, ErrorBody, FileLine, SummaryLine};
+use crate::cli::json::{Body, ErrorBody, FileLine, Id, SummaryLine};
 use crate::cli::output::Output;
 use crate::cli::units;
 use crate::client::{Done, FileReport, Status};
@@ -16,6 +17,8 @@ pub struct BatchReport {
     action: &'static str,
     /// Standard output is for file content.
     only_failures: bool,
+    /// By which rules, for what to do next after a failure.
+    doing: Doing,
     started: Instant,
     tally: Tally,
     unchanged: u64,
@@ -26,11 +29,12 @@ pub struct BatchReport {
 
 impl BatchReport {
     /// A report of the command `action`, which begins now.
-    pub fn new(output: &Output, action: &'static str) -> Self {
+    pub fn new(output: &Output, action: &'static str, doing: Doing) -> Self {
         BatchReport {
             output: output.clone(),
             action,
             only_failures: false,
+            doing,
             started: Instant::now(),
             tally: Tally::default(),
             unchanged: 0,
@@ -50,12 +54,19 @@ impl BatchReport {
     pub fn file(&mut self, report: FileReport) {
         match report.outcome {
             Ok(done) => self.done(&report.name, report.path.as_deref(), &done),
-            Err(error) => self.failed(&plain(&report.name), &error.into()),
+            Err(error) => {
+                let failure = Failure::from(error)
+                    .beside(report.path.as_deref())
+                    .about(&report.name)
+                    .while_doing(self.doing);
+                self.failed(&plain(&report.name), &failure);
+            }
         }
     }
 
     /// Tells of a file that failed; `name` is the server's.
     pub fn failed(&mut self, name: &str, failure: &Failure) {
+        tracing::debug!(action = self.action, name, code = %failure.code, "failed");
         self.tally.failed(failure.code);
         if !self.only_failures {
             self.output.object(Body::File(FileLine {
@@ -92,6 +103,7 @@ impl BatchReport {
     }
 
     fn done(&mut self, name: &FileRef, path: Option<&Path>, done: &Done) {
+        tracing::debug!(action = self.action, %name, status = ?done.status, sent = done.sent, "done");
         self.tally.done();
         self.sent += done.sent;
         let size = done.size.or(done.entry.as_ref().map(|entry| entry.size));
@@ -103,6 +115,10 @@ impl BatchReport {
             }
         }
         if self.only_failures {
+            // A dry run prints no content, but whoever would read it expects nothing else.
+            if done.status == Status::WouldTransfer {
+                self.output.note(format_args!("{name}: {}", would(size)));
+            }
             return;
         }
         let entry = done.entry.as_ref();
@@ -116,7 +132,7 @@ impl BatchReport {
             action: self.action,
             name: &name,
             path: local.as_deref(),
-            id: id.clone(),
+            id: Some(Id::of(entry)),
             size,
             status: match done.status {
                 Status::Done => "done",
@@ -134,10 +150,7 @@ impl BatchReport {
             ),
             Status::Unchanged => "unchanged".to_owned(),
             Status::Skipped => "skipped, the name is taken".to_owned(),
-            Status::WouldTransfer => match size {
-                Some(size) => format!("would transfer {}", units::size(size)),
-                None => "would transfer".to_owned(),
-            },
+            Status::WouldTransfer => would(size),
         };
         self.output
             .done(format_args!("{}: {what}", self.way(&name, path)));
@@ -177,6 +190,13 @@ impl BatchReport {
     }
 }
 
+fn would(size: Option<u64>) -> String {
+    match size {
+        Some(size) => format!("would transfer {}", units::size(size)),
+        None => "would transfer".to_owned(),
+    }
+}
+
 /// The name as it is, for JSON; text for people goes through `Printable`.
 fn plain(name: &FileRef) -> String {
     match name {
@@ -193,7 +213,7 @@ mod tests {
     use crate::cli::output::tests::Captured;
     use crate::client::ClientError;
     use crate::protocol::ErrorCode;
-    use crate::types::{Entry, FileName, Timestamp};
+    use crate::types::{Entry, FileName, OnConflict, Timestamp};
 
     const ID: &str = "0cc175b9c0f1b6a831c399e269772661";
 
@@ -231,7 +251,7 @@ mod tests {
     fn tells_people_of_each_file_and_of_the_whole() {
         let captured = Captured::default();
         let output = captured.output(Look::default());
-        let mut report = BatchReport::new(&output, "get");
+        let mut report = BatchReport::new(&output, "get", Doing::Getting(OnConflict::Error));
         report.file(done("a.txt", "./a.txt", Status::Done));
         report.file(done("docs/b.txt", "b.txt", Status::Unchanged));
         report.file(missing("c.txt"));
@@ -256,7 +276,7 @@ mod tests {
             json: true,
             ..Look::default()
         });
-        let mut report = BatchReport::new(&output, "put");
+        let mut report = BatchReport::new(&output, "put", Doing::Putting(OnConflict::Error));
         report.file(done("a.txt", "x/a.txt", Status::WouldTransfer));
         report.file(missing("c.txt"));
         report.finish();
@@ -282,10 +302,11 @@ mod tests {
     fn one_file_needs_no_summary_and_content_no_lines() {
         let captured = Captured::default();
         let output = captured.output(Look::default());
-        let mut report = BatchReport::new(&output, "get").only_failures();
+        let mut report =
+            BatchReport::new(&output, "get", Doing::Getting(OnConflict::Error)).only_failures();
         report.file(done("a.txt", "a.txt", Status::Done));
         report.finish();
-        let mut report = BatchReport::new(&output, "put");
+        let mut report = BatchReport::new(&output, "put", Doing::Putting(OnConflict::Error));
         report.file(done("a.txt", "a.txt", Status::Done));
         report.finish();
         output.flush();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::args::{Connection, Diagnosis, Display};
+use super::grammar;
 use crate::types::{Digest, OnConflict};
 
 /// What stands below the options in `--help`.
@@ -276,13 +277,13 @@ pub struct DryRun {
 
 /// Reads the arguments of the program, its name first.
 pub fn parse_invocation(arguments: Vec<OsString>) -> Result<(Invocation, ArgMatches), clap::Error> {
-    parse(Invocation::command(), arguments)
+    parse(grammar::invocation(), arguments)
 }
 
 /// Reads the words of one line of the prompt or of a script.
 pub fn parse_line(words: Vec<String>) -> Result<Line, clap::Error> {
     let words = words.into_iter().map(OsString::from).collect();
-    parse(Line::command(), words).map(|(line, _)| line)
+    parse(grammar::line(), words).map(|(line, _)| line)
 }
 
 /// The canonical command for a word in any case, or an alias of it.
@@ -304,7 +305,11 @@ fn parse<P: FromArgMatches>(
     grammar: clap::Command,
     mut arguments: Vec<OsString>,
 ) -> Result<(P, ArgMatches), clap::Error> {
-    let matches = grammar.clone().try_get_matches_from(&arguments)?;
+    let read = |arguments: &[OsString]| {
+        let read = grammar.clone().try_get_matches_from(arguments);
+        read.map_err(|error| grammar::placed(&grammar, arguments, error))
+    };
+    let matches = read(&arguments)?;
     let unknown = matches
         .subcommand()
         .filter(|(word, _)| grammar.find_subcommand(word).is_none());
@@ -320,7 +325,7 @@ fn parse<P: FromArgMatches>(
         {
             *word = canonical.into();
         }
-        let matches = grammar.clone().try_get_matches_from(&arguments)?;
+        let matches = read(&arguments)?;
         return Ok((P::from_arg_matches(&matches)?, matches));
     }
     Ok((P::from_arg_matches(&matches)?, matches))

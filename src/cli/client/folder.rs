@@ -1,7 +1,8 @@
 use std::fmt;
 
 use crate::cli::failure::Failure;
-use crate::types::{FileName, FileRef, NameError, Printable};
+use crate::protocol::ErrorCode;
+use crate::types::{FileName, FileRef, Item, NameError, Patterns, Printable};
 
 /// The current remote folder (`cd`), against which every typed name is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,7 +36,20 @@ impl RemoteFolder {
 
     /// The folder that a person calls `text` in this folder, whether it exists or not.
     pub fn below(&self, text: &str) -> Result<Self, Failure> {
-        self.join(text).map(|name| RemoteFolder(Some(name)))
+        self.join_folder(text).map(|name| RemoteFolder(Some(name)))
+    }
+
+    /// Like [`Self::join`], where a folder can be meant: one slash may stand behind its name.
+    pub fn join_folder(&self, text: &str) -> Result<FileName, Failure> {
+        self.join(without_slash(text))
+    }
+
+    /// Like [`Self::reference`], where a folder can be meant: one slash may stand behind its name.
+    pub fn place(&self, text: &str) -> Result<FileRef, Failure> {
+        match FileRef::id(text) {
+            Some(id) => Ok(id),
+            None => self.join_folder(text).map(FileRef::Name),
+        }
     }
 
     /// The full name of what a person calls `text` in this folder.
@@ -53,6 +67,31 @@ impl RemoteFolder {
     }
 }
 
+/// Whether a name says of itself that a folder is meant.
+pub fn says_folder(text: &str) -> bool {
+    without_slash(text).len() < text.len()
+}
+
+/// Refuses a file that was called like a folder.
+pub fn check_folder(typed: &str, found: &Item) -> Result<(), Failure> {
+    match found {
+        Item::File(entry) if says_folder(typed) => Err(Failure::new(
+            ErrorCode::Conflict,
+            format!("{} is a file, not a folder", entry.name),
+        )
+        .advise("leave out the slash behind it")),
+        _ => Ok(()),
+    }
+}
+
+/// A name without the one slash that says that a folder is meant. A slash alone is no name.
+fn without_slash(text: &str) -> &str {
+    match text.strip_suffix('/') {
+        Some(name) if !name.is_empty() && !name.ends_with('/') => name,
+        _ => text,
+    }
+}
+
 /// As `pwd` prints it: `/` for the root.
 impl fmt::Display for RemoteFolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,10 +103,20 @@ impl fmt::Display for RemoteFolder {
 }
 
 /// Checks a glob as far as names are concerned: it may not point anywhere but below its folder.
-pub fn check_pattern(text: &str) -> Result<(), Failure> {
+/// Returns it without the slash that may stand behind the name of a folder, though not behind a
+/// glob, which would mean more without it.
+pub fn pattern(text: &str) -> Result<&str, Failure> {
+    let name = match Patterns::is_wild(text) {
+        true => text,
+        false => without_slash(text),
+    };
+    check_pattern(name, text).map(|()| name)
+}
+
+fn check_pattern(text: &str, typed: &str) -> Result<(), Failure> {
     let refuse = |error| {
-        let shown = Printable(text);
-        let mut failure = Failure::name(text, error);
+        let shown = Printable(typed);
+        let mut failure = Failure::name(typed, error);
         failure.message = format!("invalid pattern '{shown}': {error}");
         Err(failure
             .advise("patterns are relative to the remote folder that 'pwd' prints; see 'cd'"))
@@ -105,7 +154,6 @@ fn parse(name: &str, typed: &str) -> Result<FileName, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::ErrorCode;
 
     fn folder(text: &str) -> RemoteFolder {
         RemoteFolder::default().change(text).unwrap()
@@ -161,12 +209,27 @@ mod tests {
             assert_eq!(failure.code, ErrorCode::InvalidName, "{bad:?}");
             assert!(!failure.message.contains('\u{1b}'));
         }
-        for bad in ["", "/a", "..", "../*", "a//b", "a/"] {
-            assert!(check_pattern(bad).is_err(), "{bad:?}");
+        for bad in ["", "/", "/a", "..", "../*", "a//b", "a//", "a*/"] {
+            assert!(pattern(bad).is_err(), "{bad:?}");
         }
         for good in ["*", "docs", "docs/*.txt", "**", "[a-z]?"] {
-            assert!(check_pattern(good).is_ok(), "{good:?}");
+            assert_eq!(pattern(good).unwrap(), good);
         }
+        assert_eq!(pattern("docs/").unwrap(), "docs");
+    }
+
+    #[test]
+    fn one_slash_behind_a_name_says_that_a_folder_is_meant() {
+        let docs = folder("/docs");
+        assert_eq!(docs.join_folder("a/").unwrap().as_str(), "docs/a");
+        assert_eq!(docs.join_folder("a").unwrap().as_str(), "docs/a");
+        assert_eq!(docs.below("a/").unwrap().to_string(), "/docs/a");
+        assert!(matches!(docs.place("a/"), Ok(FileRef::Name(_))));
+        assert!(says_folder("a/") && !says_folder("a") && !says_folder("/"));
+        for bad in ["/", "//", "a//", "../", "./"] {
+            assert!(docs.join_folder(bad).is_err(), "{bad:?}");
+        }
+        assert!(docs.reference("a/").is_err());
     }
 
     #[test]

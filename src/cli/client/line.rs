@@ -94,7 +94,9 @@ fn read(text: &str) -> Meaning {
     }
     if let Some(command) = text.strip_prefix('!') {
         return match command.trim() {
-            "" => Meaning::Wrong(Failure::usage("'!' needs a shell command behind it")),
+            "" => Meaning::Wrong(
+                Failure::usage("'!' needs a shell command behind it").advise("write one, like !ls"),
+            ),
             command => Meaning::Shell(command.to_owned()),
         };
     }

@@ -5,6 +5,7 @@ mod batch;
 mod command;
 mod commands;
 mod folder;
+mod grammar;
 mod line;
 mod prompt;
 mod script;
@@ -20,7 +21,7 @@ use tokio::runtime::Runtime;
 use self::args::{Color, Diagnosis, Display};
 use self::command::{Command, Invocation};
 use self::folder::RemoteFolder;
-use self::session::{Input, Session, supervise};
+use self::session::{Input, Session, farewell, supervise};
 use crate::cli::exit::{self, Ended};
 use crate::cli::failure::Failure;
 use crate::cli::logging::{self, Format, Level};
@@ -57,8 +58,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
         (ended, _) => ended,
     };
     match ended {
-        Ok(code) => code,
+        Ok(code) => {
+            tracing::debug!(code, "ends");
+            code
+        }
         Err(failure) => {
+            tracing::debug!(code = exit::of_error(failure.code), "ends");
             output.failure(&failure);
             output.flush();
             exit::of_error(failure.code)
@@ -92,6 +97,7 @@ fn start(output: &Output, invocation: Invocation, matches: &ArgMatches) -> Resul
             None => Input::Script,
         },
     };
+    tracing::debug!(server = %session.client.address(), input = ?session.input, "started");
     let code = match (invocation.command, session.input) {
         (Some(command), _) => one_shot(&runtime, session, command),
         (None, Input::Prompt) => prompt::run(&runtime, session, diagnosis.color),
@@ -109,10 +115,9 @@ fn one_shot(runtime: &Runtime, mut session: Session, command: Command) -> Result
         let work = commands::run(&mut session, command);
         Ok::<_, Failure>(supervise(&mut signals, &output, work).await)
     })?;
-    drop(session);
     match ended {
         Ended::Finished(Err(failure)) => Err(failure),
-        ended => Ok(exit::of_end(&ended)),
+        ended => Ok(farewell(&output, &ended)),
     }
 }
 

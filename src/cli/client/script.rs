@@ -5,10 +5,10 @@ use std::io::{self, BufRead, BufReader, Read, Stdin};
 use tokio::runtime::Runtime;
 
 use super::line;
-use super::session::Session;
+use super::session::{Session, farewell};
 use crate::cli::exit::{self, Ended, Verdict};
 use crate::cli::failure::Failure;
-use crate::cli::signals::{Received, Signals};
+use crate::cli::signals::Signals;
 
 /// The longest line: room for many of the longest names, and an end to what is no script at all.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -24,14 +24,11 @@ pub fn run(runtime: &Runtime, mut session: Session) -> Result<u8, Failure> {
     for number in 1u64.. {
         let (read, back) = match runtime.block_on(next_line(&mut signals, reader)) {
             Ok(read) => read,
-            Err(ended) => return Ok(exit::of_end(&ended)),
+            Err(ended) => return Ok(farewell(&session.output, &ended)),
         };
         reader = back;
         let Some(text) = read? else { break };
-        let (forgiven, text) = match text.trim_start().strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text.as_str()),
-        };
+        let (forgiven, text) = forgiven(&text);
         let ran = line::run(runtime, &mut signals, &mut session, text);
         match ran.ended {
             Ended::Finished(Ok(Verdict::Leave)) => break,
@@ -42,10 +39,19 @@ pub fn run(runtime: &Runtime, mut session: Session) -> Result<u8, Failure> {
                     .note(format_args!("line {number} failed, the script stops there"));
                 return Ok(ran.code);
             }
-            _ => return Ok(ran.code),
+            ended => return Ok(farewell(&session.output, &ended)),
         }
     }
     Ok(exit::DONE)
+}
+
+/// Whether the failure of a line is ignored, and the line without the mark that says so: one `-`.
+/// Two of them begin an option.
+fn forgiven(text: &str) -> (bool, &str) {
+    match text.trim_start().strip_prefix('-') {
+        Some(rest) if !rest.starts_with('-') => (true, rest),
+        _ => (false, text),
+    }
 }
 
 /// Reads a line on a thread of its own, so that a signal ends the wait.
@@ -56,10 +62,7 @@ async fn next_line(
     let reading = tokio::task::spawn_blocking(move || (read_line(&mut reader), reader));
     tokio::select! {
         biased;
-        received = signals.next() => Err(match received {
-            Received::Interrupt => Ended::Interrupted,
-            Received::Terminate => Ended::Terminated,
-        }),
+        received = signals.next() => Err(received.into()),
         read = reading => read.map_err(|_| Ended::Interrupted),
     }
 }
@@ -92,6 +95,15 @@ mod tests {
         assert_eq!(read_line(&mut script).unwrap().as_deref(), Some("\n"));
         assert_eq!(read_line(&mut script).unwrap().as_deref(), Some("get a"));
         assert_eq!(read_line(&mut script).unwrap(), None);
+    }
+
+    #[test]
+    fn one_dash_forgives_and_two_begin_an_option() {
+        assert_eq!(forgiven(" -ls x"), (true, "ls x"));
+        assert_eq!(forgiven("- ls"), (true, " ls"));
+        assert_eq!(forgiven("--json ls"), (false, "--json ls"));
+        assert_eq!(forgiven("- --json ls"), (true, " --json ls"));
+        assert_eq!(forgiven("ls"), (false, "ls"));
     }
 
     #[test]

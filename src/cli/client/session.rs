@@ -1,9 +1,19 @@
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
 use super::folder::RemoteFolder;
-use crate::cli::exit::{Ended, Verdict};
+use crate::cli::exit::{self, Ended, Verdict};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
-use crate::cli::signals::{Received, Signals};
+use crate::cli::signals::Signals;
 use crate::client::Client;
+
+/// How long after a signal somebody may take to read what there is to say.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long after a signal the program ends, whatever it waits for.
+const LAST: Duration = Duration::from_secs(2);
 
 /// What commands work on, from the first to the last of a run.
 pub struct Session {
@@ -35,20 +45,75 @@ pub async fn supervise(
     output: &Output,
     work: impl Future<Output = Result<Verdict, Failure>>,
 ) -> Ended {
+    let _guard = Guard::start(output);
     let ended = tokio::select! {
         biased;
-        received = signals.next() => match received {
-            Received::Interrupt => Ended::Interrupted,
-            Received::Terminate => Ended::Terminated,
-        },
+        received = signals.next() => received.into(),
         () = output.until_broken() => Ended::Closed,
         finished = work => Ended::Finished(finished),
     };
+    if matches!(
+        ended,
+        Ended::Interrupted | Ended::Terminated | Ended::HungUp
+    ) {
+        output.settle(PATIENCE);
+        return ended;
+    }
     output.flush();
     match (ended, output.broken()) {
         (Ended::Closed | Ended::Finished(_), Some(Ok(()))) => Ended::Closed,
         (Ended::Closed | Ended::Finished(_), Some(Err(failure))) => Ended::Finished(Err(failure)),
         (ended, _) => ended,
+    }
+}
+
+/// Says that a signal ends the program, if one does, and returns the exit code. From here on
+/// nothing keeps it from ending.
+pub fn farewell(output: &Output, ended: &Ended) -> u8 {
+    let code = exit::of_end(ended);
+    let what = match ended {
+        Ended::Interrupted => "interrupted",
+        Ended::Terminated => "terminated",
+        Ended::HungUp => "hung up",
+        Ended::Finished(_) | Ended::Closed => return code,
+    };
+    std::thread::spawn(move || {
+        std::thread::sleep(LAST);
+        std::process::exit(code.into());
+    });
+    output.message(&format!("{what}: what was complete is kept\n"));
+    code
+}
+
+/// Ends the program after a signal when the thread that would heed it waits for somebody to read
+/// what it prints. Dropping it calls it off.
+struct Guard(Option<AbortHandle>);
+
+impl Guard {
+    fn start(output: &Output) -> Self {
+        let Ok(mut signals) = Signals::listen() else {
+            return Guard(None);
+        };
+        let output = output.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let ended = Ended::from(signals.next().await);
+                tokio::time::sleep(PATIENCE).await;
+                if output.is_busy() {
+                    output.abandon();
+                    std::process::exit(farewell(&output, &ended).into());
+                }
+            }
+        });
+        Guard(Some(task.abort_handle()))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -58,7 +123,6 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::Arc;
 
-    use crate::cli::exit;
     use crate::cli::output::Look;
     use crate::protocol::ErrorCode;
 

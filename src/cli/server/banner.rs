@@ -54,9 +54,10 @@ impl Banner<'_> {
             "Everybody who can connect may {}",
             permission(self.anonymous)
         ));
+        let (address, loopback) = self.reachable();
+        let place = if loopback { "this" } else { "another" };
         lines.push(format!(
-            "On another machine: fileshare-client --server {}",
-            self.reachable()
+            "On {place} machine: fileshare-client --server {address}"
         ));
         if self.index == IndexState::Lost {
             lines.push(
@@ -67,8 +68,9 @@ impl Banner<'_> {
         lines
     }
 
-    /// The address to type elsewhere: the machine's, unless the server listens on others only.
-    fn reachable(&self) -> ServerAddress {
+    /// The address to type elsewhere: the machine's, unless the server listens on others only; and
+    /// whether only this machine can use it.
+    fn reachable(&self) -> (ServerAddress, bool) {
         let fits = |listening: &&SocketAddr| {
             let ip = listening.ip();
             ip == self.address || (ip.is_unspecified() && ip.is_ipv4() == self.address.is_ipv4())
@@ -83,10 +85,11 @@ impl Banner<'_> {
                 .find(|ip| !ip.is_unspecified())
                 .unwrap_or(self.address),
         };
-        ServerAddress {
+        let address = ServerAddress {
             host: ip.to_string(),
             port,
-        }
+        };
+        (address, ip.is_loopback())
     }
 }
 
@@ -154,7 +157,7 @@ mod tests {
     #[test]
     fn names_an_address_that_it_listens_on() {
         let text = lines(IndexState::Created, &["127.0.0.1:2222"]).join("\n");
-        assert!(text.contains("--server 127.0.0.1:2222"));
+        assert!(text.contains("On this machine: fileshare-client --server 127.0.0.1:2222"));
         let text = lines(IndexState::Created, &["[::1]:2222"]).join("\n");
         assert!(text.contains("--server [::1]:2222"));
         let address: SocketAddr = "[::]:2222".parse().unwrap();

@@ -20,7 +20,7 @@ impl Arguments {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let path = path.display().to_string();
             let path = Printable(&path);
-            Failure::io(format_args!("--config {path}"), &error)
+            Failure::usage(format!("--config {path} cannot be read: {error}"))
                 .advise("name a TOML file that this user may read")
         })?;
         let path = path.clone();
@@ -253,10 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_config_file_that_is_not_there_is_not_found() {
-        let failure = arguments("--config /nowhere/at/all.toml")
-            .with_config()
-            .unwrap_err();
-        assert_eq!(failure.code, ErrorCode::NotFound);
+    fn a_config_file_that_cannot_be_read_is_wrong_usage() {
+        for path in ["/nowhere/at/all.toml", "/"] {
+            let failure = arguments(&format!("--config {path}"))
+                .with_config()
+                .unwrap_err();
+            assert_eq!(failure.code, ErrorCode::Usage, "{path}");
+            assert!(failure.message.contains(path));
+        }
     }
 }

@@ -23,7 +23,7 @@ use super::exit;
 use super::failure::Failure;
 use super::logging::{self, Format, Level};
 use super::output::{Look, Output, may_color};
-use super::signals::{Received, Signals};
+use super::signals::Signals;
 use super::usage::explain;
 use crate::access::Role;
 use crate::protocol::ErrorCode;
@@ -125,10 +125,7 @@ async fn watch(mut signals: Signals, shutdown: CancellationToken) {
     signals.next().await;
     tracing::info!("stopping: running transfers get 10 s, a second signal ends them at once");
     shutdown.cancel();
-    let ended = match signals.next().await {
-        Received::Interrupt => exit::Ended::Interrupted,
-        Received::Terminate => exit::Ended::Terminated,
-    };
+    let ended = exit::Ended::from(signals.next().await);
     std::process::exit(exit::of_end(&ended).into());
 }
 

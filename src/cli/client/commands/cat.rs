@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::Outcome;
 use crate::cli::client::command::NameArgs;
 use crate::cli::client::session::Session;
@@ -15,21 +13,22 @@ pub async fn run(session: &mut Session, args: &NameArgs) -> Outcome {
         return Err(Failure::usage("cat prints a file and has no JSON form")
             .advise("leave out --json, or use get"));
     }
+    let file = session.folder.reference(&args.name)?;
     let download = Download {
-        file: session.folder.reference(&args.name)?,
+        file: file.clone(),
         target: Target::Stream(session.output.content()),
         on_conflict: OnConflict::Error,
     };
-    let bars = Arc::new(Bars::beside_content(&session.output));
+    let bars = Bars::beside_content(&session.output);
     let mut failed: Option<ClientError> = None;
     session
         .client
-        .get(vec![download], false, bars, &mut |report| {
+        .get(vec![download], false, bars.progress(), &mut |report| {
             failed = report.outcome.err();
         })
         .await?;
     match failed {
         None => Ok(Verdict::Done),
-        Some(error) => Err(error.into()),
+        Some(error) => Err(Failure::from(error).about(&file)),
     }
 }

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::Outcome;
+use crate::cli::advice::Doing;
 use crate::cli::client::batch::BatchReport;
 use crate::cli::client::command::GetArgs;
 use crate::cli::client::folder::RemoteFolder;
@@ -29,7 +29,7 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
     let output = session.output.clone();
     let Plan { downloads, refused } =
         plan(&session.folder, &args.names, &place, on_conflict, &output)?;
-    let mut report = BatchReport::new(&output, "get");
+    let mut report = BatchReport::new(&output, "get", Doing::Getting(on_conflict));
     if matches!(place, Place::Output) {
         report = report.only_failures();
     }
@@ -40,20 +40,21 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
     if downloads.is_empty() {
         return Ok(report.finish());
     }
+    tracing::debug!(files = downloads.len(), "getting");
     let mut doubtful = Vec::new();
     let prints = downloads
         .iter()
         .any(|download| matches!(download.target, Target::Stream(_)));
-    let bars = Arc::new(match prints {
+    let bars = match prints {
         true => Bars::beside_content(&output),
-        false => Bars::new(&output),
-    });
+        false => Bars::show(&output),
+    };
     session
         .client
         .get(
             downloads,
             args.dry_run.dry_run,
-            bars,
+            bars.progress(),
             &mut |file| match is_doubtful(&file) {
                 true => doubtful.push(file),
                 false => report.file(file),

@@ -1,18 +1,16 @@
-use clap::CommandFactory;
-
 use super::{Outcome, invalid_operation};
-use crate::cli::client::command::{Invocation, Line, canonical};
+use crate::cli::client::command::canonical;
+use crate::cli::client::grammar;
 use crate::cli::client::session::Input;
 use crate::cli::exit::Verdict;
 use crate::cli::output::Output;
 
-/// `help [COMMAND]`: the text is the same under `--json`, which has no form for it.
+/// `help [COMMAND]`: the text has no form for `--json`, under which it is a message.
 pub fn run(output: &Output, word: Option<&str>, input: Input) -> Outcome {
     let mut grammar = match input {
-        Input::CommandLine => Invocation::command(),
-        Input::Prompt | Input::Script => Line::command(),
+        Input::CommandLine => grammar::invocation(),
+        Input::Prompt | Input::Script => grammar::line(),
     };
-    grammar.build();
     let text = match word {
         None => grammar.render_help(),
         Some(word) => canonical(word)

@@ -63,20 +63,37 @@ fn describe(info: &ServerInfo, server: &str) -> String {
         false => words.join(", "),
     };
     let left_out = [
-        (info.left_out_links, "symbolic links"),
-        (info.left_out_special, "FIFOs, sockets and devices"),
-        (info.left_out_mounts, "folders on other file systems"),
-        (info.left_out_names, "names that no client can name"),
+        (info.left_out_links, "symbolic link", "symbolic links"),
+        (
+            info.left_out_special,
+            "FIFO, socket or device",
+            "FIFOs, sockets or devices",
+        ),
+        (
+            info.left_out_mounts,
+            "folder on another file system",
+            "folders on other file systems",
+        ),
+        (
+            info.left_out_names,
+            "name that no client can name",
+            "names that no client can name",
+        ),
         (
             info.left_out_twins,
+            "name that differs from another one only in case or Unicode form",
             "names that differ only in case or Unicode form",
         ),
-        (info.left_out_unreadable, "that the server may not read"),
+        (
+            info.left_out_unreadable,
+            "file or folder that the server may not read",
+            "files or folders that the server may not read",
+        ),
     ];
     let left_out = left_out
         .iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| format!("{number} {what}"))
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, one, many)| format!("{number} {}", if *number == 1 { one } else { many }))
         .collect();
     let capabilities = info
         .capabilities
@@ -104,7 +121,7 @@ fn describe(info: &ServerInfo, server: &str) -> String {
                 |identity| Printable(identity).to_string(),
             ),
         ),
-        ("running for", format!("{} s", info.uptime)),
+        ("running for", units::span(info.uptime)),
         ("your role", role(info).to_owned()),
         (
             "shared",
@@ -121,7 +138,7 @@ fn describe(info: &ServerInfo, server: &str) -> String {
         ("largest file", limit(info.max_file_size)),
         ("quota", limit(info.quota)),
         ("connections", format!("at most {}", info.max_connections)),
-        ("idle after", format!("{} s", info.idle_timeout)),
+        ("idle after", units::span(info.idle_timeout)),
         (
             "names",
             match info.portable_names {

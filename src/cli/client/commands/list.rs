@@ -1,10 +1,8 @@
 use std::cmp::Ordering;
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use super::Outcome;
 use crate::cli::client::command::{ListArgs, SortKey};
-use crate::cli::client::folder::{RemoteFolder, check_pattern};
+use crate::cli::client::folder::{self, RemoteFolder};
 use crate::cli::client::session::Session;
 use crate::cli::exit::{Tally, Verdict};
 use crate::cli::failure::Failure;
@@ -14,7 +12,7 @@ use crate::cli::units;
 use crate::client::ListQuery;
 use crate::protocol::ErrorCode;
 use crate::protocol::limits::MAX_PATTERNS;
-use crate::types::{FileName, Item, Printable};
+use crate::types::{FileName, Item, Patterns, Printable};
 
 /// `list [PATTERN…]`
 pub async fn run(session: &mut Session, args: &ListArgs) -> Outcome {
@@ -55,26 +53,19 @@ pub async fn run(session: &mut Session, args: &ListArgs) -> Outcome {
     Ok(Verdict::Batch(tally))
 }
 
-/// What to ask the server for: a plain name also stands for everything below it.
-pub fn query(folder: &RemoteFolder, patterns: &[String]) -> Result<ListQuery, Failure> {
-    let mut asked = Vec::new();
-    for pattern in patterns {
-        check_pattern(pattern)?;
-        asked.push(pattern.clone());
-        if !is_glob(pattern) {
-            asked.push(format!("{pattern}/**"));
-        }
-    }
-    if asked.len() > MAX_PATTERNS {
+/// What to ask the server for.
+pub fn query(here: &RemoteFolder, patterns: &[String]) -> Result<ListQuery, Failure> {
+    if patterns.len() > MAX_PATTERNS {
         let message = format!("too many patterns: {}", patterns.len());
-        return Err(Failure::usage(message).advise(format!(
-            "give at most {} names, or {MAX_PATTERNS} globs, at a time",
-            MAX_PATTERNS / 2
-        )));
+        let advice = format!("give at most {MAX_PATTERNS} at a time");
+        return Err(Failure::usage(message).advise(advice));
     }
+    let patterns = patterns.iter().map(|pattern| folder::pattern(pattern));
     Ok(ListQuery {
-        folder: folder.name().cloned(),
-        patterns: asked,
+        folder: here.name().cloned(),
+        patterns: patterns
+            .map(|pattern| pattern.map(str::to_owned))
+            .collect::<Result<_, _>>()?,
         limit: 0,
     })
 }
@@ -82,21 +73,14 @@ pub fn query(folder: &RemoteFolder, patterns: &[String]) -> Result<ListQuery, Fa
 /// Which of the patterns have matched something.
 struct Wanted<'a> {
     folder: RemoteFolder,
-    patterns: Vec<(&'a str, Option<GlobMatcher>, bool)>,
+    patterns: Vec<(&'a str, Option<Patterns>, bool)>,
 }
 
 impl<'a> Wanted<'a> {
     fn new(folder: &RemoteFolder, patterns: &'a [String]) -> Self {
         let patterns = patterns.iter().map(|pattern| {
-            // As generous as any server: what this does not match, no server has matched.
-            let matcher = GlobBuilder::new(pattern)
-                .literal_separator(false)
-                .case_insensitive(true)
-                .build()
-                .ok()
-                .filter(|_| is_glob(pattern))
-                .map(|glob| glob.compile_matcher());
-            (pattern.as_str(), matcher, false)
+            let meant = Patterns::parse(&[pattern]).ok();
+            (pattern.as_str(), meant, false)
         });
         Wanted {
             folder: folder.clone(),
@@ -110,14 +94,8 @@ impl<'a> Wanted<'a> {
             Some(folder) => name.relative_to(folder),
         };
         let Some(below) = below else { return };
-        let below = below.as_str();
-        for (pattern, matcher, seen) in self.patterns.iter_mut().filter(|(.., seen)| !seen) {
-            *seen = match matcher {
-                Some(matcher) => matcher.is_match(below),
-                None => below
-                    .strip_prefix(*pattern)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            };
+        for (_, meant, seen) in self.patterns.iter_mut().filter(|(.., seen)| !seen) {
+            *seen = meant.as_ref().is_some_and(|meant| meant.is_match(&below));
         }
     }
 
@@ -127,10 +105,6 @@ impl<'a> Wanted<'a> {
             .filter(|(.., seen)| !seen)
             .map(|(pattern, ..)| *pattern)
     }
-}
-
-fn is_glob(pattern: &str) -> bool {
-    pattern.contains(['*', '?', '[', '{', '\\'])
 }
 
 fn sort(items: &mut [Item], key: SortKey, reverse: bool) {
@@ -282,19 +256,19 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_for_what_is_below_it() {
+    fn patterns_are_asked_for_inside_of_the_remote_folder() {
         let docs = RemoteFolder::default().change("docs").unwrap();
-        let query = query(&docs, &["a".to_owned(), "*.txt".to_owned()]).unwrap();
-        assert_eq!(query.patterns, ["a", "a/**", "*.txt"]);
+        let query = query(&docs, &["a/".to_owned(), "*.txt".to_owned()]).unwrap();
+        assert_eq!(query.patterns, ["a", "*.txt"]);
         assert_eq!(query.folder.unwrap().as_str(), "docs");
     }
 
     #[test]
     fn tells_which_patterns_matched_nothing() {
         let docs = RemoteFolder::default().change("docs").unwrap();
-        let patterns = ["a", "b", "*.txt", "*.pdf", "["].map(str::to_owned);
+        let patterns = ["a/", "b", "*.txt", "*.pdf", "["].map(str::to_owned);
         let mut wanted = Wanted::new(&docs, &patterns);
-        for name in ["docs/a/x.txt", "docs/bb"] {
+        for name in ["docs/a/x.txt", "docs/bb", "docs/y.txt"] {
             wanted.saw(&FileName::parse(name).unwrap());
         }
         assert_eq!(wanted.unseen().collect::<Vec<_>>(), ["b", "*.pdf", "["]);

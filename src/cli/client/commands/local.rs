@@ -90,8 +90,11 @@ fn tell(output: &Output, entry: &DirEntry) {
 }
 
 fn local(dir: &Path, error: &std::io::Error) -> Failure {
-    Failure::io(format_args!("local folder {}", shown(dir)), error)
-        .advise("see 'lpwd' and 'lls' for where you are and what is there")
+    let failure = Failure::io(format_args!("local folder {}", shown(dir)), error);
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => failure,
+        _ => failure.advise("see 'lpwd' and 'lls' for where you are and what is there"),
+    }
 }
 
 #[cfg(test)]

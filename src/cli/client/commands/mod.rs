@@ -22,9 +22,12 @@ use std::ffi::OsStr;
 use super::command::Command;
 use super::session::{Input, Session};
 use super::shown;
-use crate::cli::exit::Verdict;
+use crate::access::Role;
+use crate::cli::exit::{Tally, Verdict};
 use crate::cli::failure::Failure;
+use crate::cli::json::{Body, ErrorBody, FileLine};
 use crate::cli::output::Output;
+use crate::types::Printable;
 
 /// What every command returns.
 type Outcome = Result<Verdict, Failure>;
@@ -34,6 +37,17 @@ pub async fn run(session: &mut Session, command: Command) -> Outcome {
     if let Some(answer) = without_server(&session.output, &command, session.input) {
         return answer;
     }
+    tracing::debug!(?command, "started");
+    let was_connected = session.client.is_connected();
+    let outcome = run_in(session, command).await;
+    if !was_connected && session.client.is_connected() {
+        let role = session.client.role().map_or("unknown", Role::name);
+        tracing::info!(server = %session.client.address(), role, "connected");
+    }
+    outcome
+}
+
+async fn run_in(session: &mut Session, command: Command) -> Outcome {
     match command {
         Command::List(args) => list::run(session, &args).await,
         Command::Get(args) => get::run(session, args).await,
@@ -64,6 +78,22 @@ pub fn without_server(output: &Output, command: &Command, input: Input) -> Optio
         Command::Unknown(words) => Some(Err(invalid_operation(words.first()))),
         _ => None,
     }
+}
+
+/// Tells of something on the server that could not be changed; `name` is as it was typed.
+fn refused(output: &Output, action: &'static str, name: &str, failure: &Failure) -> Verdict {
+    tracing::debug!(action, name, code = %failure.code, "failed");
+    output.object(Body::File(FileLine {
+        action,
+        name,
+        status: "failed",
+        error: Some(ErrorBody::new(failure.code, &failure.message)),
+        ..FileLine::default()
+    }));
+    output.complain(failure, Some(&Printable(name)));
+    let mut tally = Tally::default();
+    tally.failed(failure.code);
+    Verdict::Batch(tally)
 }
 
 /// The answer to a word that is no command.

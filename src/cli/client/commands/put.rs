@@ -1,9 +1,9 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::Outcome;
+use crate::cli::advice::Doing;
 use crate::cli::client::batch::BatchReport;
 use crate::cli::client::command::PutArgs;
 use crate::cli::client::folder::RemoteFolder;
@@ -22,7 +22,7 @@ pub async fn run(session: &mut Session, args: PutArgs) -> Outcome {
         Some(to) => session.folder.below(to)?,
         None => session.folder.clone(),
     };
-    let mut report = BatchReport::new(&session.output, "put");
+    let mut report = BatchReport::new(&session.output, "put", Doing::Putting(rules(&args)));
     let mut names = HashSet::new();
     let mut uploads = Vec::new();
     for path in &args.paths {
@@ -40,11 +40,14 @@ pub async fn run(session: &mut Session, args: PutArgs) -> Outcome {
         }
     }
     if !uploads.is_empty() {
-        let bars = Arc::new(Bars::new(&session.output));
+        tracing::debug!(files = uploads.len(), "putting");
+        let bars = Bars::show(&session.output);
         let dry_run = args.dry_run.dry_run;
         session
             .client
-            .put(uploads, dry_run, bars, &mut |file| report.file(file))
+            .put(uploads, dry_run, bars.progress(), &mut |file| {
+                report.file(file)
+            })
             .await?;
     }
     Ok(report.finish())
@@ -59,7 +62,7 @@ fn check(args: &PutArgs, input: Input) -> Result<(), Failure> {
         );
     }
     if many && args.version.if_match.is_some() {
-        return Err(Failure::usage("--if-match goes with one PATH"));
+        return Err(Failure::usage("--if-match goes with one PATH").advise("put them one by one"));
     }
     if args.paths.iter().any(|path| is_stream(path)) {
         if args.name.is_none() {
@@ -107,8 +110,13 @@ fn rules(args: &PutArgs) -> OnConflict {
 fn check_file(path: &Path) -> Result<(), Failure> {
     let what = shown(path);
     let found = std::fs::metadata(path).map_err(|error| {
-        Failure::io(format_args!("local file {what}"), &error)
-            .advise("see 'lpwd' and 'lls' for where you are and what is there")
+        let failure = Failure::io(format_args!("local file {what}"), &error);
+        match failure.code {
+            ErrorCode::NotFound => {
+                failure.advise("see 'lpwd' and 'lls' for where you are and what is there")
+            }
+            _ => failure,
+        }
     })?;
     if found.is_dir() {
         return Err(Failure::usage(format!(

@@ -1,15 +1,19 @@
 use super::Outcome;
 use crate::cli::client::command::NameArgs;
+use crate::cli::client::folder::check_folder;
 use crate::cli::client::session::Session;
 use crate::cli::exit::Verdict;
+use crate::cli::failure::Failure;
 use crate::cli::json::Body;
 use crate::cli::units;
 use crate::types::Item;
 
 /// `stat NAME`
 pub async fn run(session: &mut Session, args: &NameArgs) -> Outcome {
-    let file = session.folder.reference(&args.name)?;
-    let item = session.client.stat(&file).await?;
+    let file = session.folder.place(&args.name)?;
+    let found = session.client.stat(&file).await;
+    let item = found.map_err(|error| Failure::from(error).about(&file))?;
+    check_folder(&args.name, &item)?;
     session.output.object(Body::item(&item));
     session.output.line(describe(&item));
     Ok(Verdict::Done)

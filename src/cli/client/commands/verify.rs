@@ -1,5 +1,4 @@
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Outcome, list};
@@ -7,7 +6,7 @@ use crate::cli::client::command::VerifyArgs;
 use crate::cli::client::session::Session;
 use crate::cli::exit::{Tally, Verdict};
 use crate::cli::failure::Failure;
-use crate::cli::json::{Body, ErrorBody, FileLine, SummaryLine};
+use crate::cli::json::{Body, ErrorBody, FileLine, Id, SummaryLine};
 use crate::cli::output::Output;
 use crate::cli::progress::Bars;
 use crate::cli::units;
@@ -19,15 +18,20 @@ pub async fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
     let query = list::query(&session.folder, &args.patterns)?;
     let started = Instant::now();
     let output = session.output.clone();
-    let bars = Arc::new(Bars::new(&output));
+    let bars = Bars::show(&output);
     let mut tally = Tally::default();
     let mut bytes = 0;
     session
         .client
-        .verify(&query, Path::new("."), bars, &mut |verification| {
-            bytes += verification.entry.as_ref().map_or(0, |entry| entry.size);
-            tell(&output, &mut tally, verification);
-        })
+        .verify(
+            &query,
+            Path::new("."),
+            bars.progress(),
+            &mut |verification| {
+                bytes += verification.entry.as_ref().map_or(0, |entry| entry.size);
+                tell(&output, &mut tally, verification);
+            },
+        )
         .await?;
     if tally.files() == 0 {
         if !args.patterns.is_empty() {
@@ -72,11 +76,7 @@ fn tell(output: &Output, tally: &mut Tally, verification: Verification) {
         action: "verify",
         name: name.as_str(),
         path: Some(path.strip_prefix("./").unwrap_or(&path)).filter(|_| same),
-        id: entry
-            .as_ref()
-            .and_then(|entry| entry.id)
-            .map(|id| id.to_string())
-            .filter(|_| same),
+        id: same.then(|| Id::of(entry.as_ref())),
         size: entry.map(|entry| entry.size).filter(|_| same),
         status: if same { "unchanged" } else { "failed" },
         error: failure
@@ -153,7 +153,7 @@ mod tests {
         output.flush();
         assert_eq!(
             captured.results(),
-            "{\"v\":1,\"type\":\"file\",\"action\":\"verify\",\"name\":\"a\",\"path\":\"a\",\"status\":\"unchanged\"}\n"
+            "{\"v\":1,\"type\":\"file\",\"action\":\"verify\",\"name\":\"a\",\"path\":\"a\",\"id\":null,\"status\":\"unchanged\"}\n"
         );
     }
 }

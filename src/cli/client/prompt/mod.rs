@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use self::editing::Helper;
 use self::history::History;
 use super::args::Color;
-use super::session::{Session, supervise};
+use super::session::{Session, farewell, supervise};
 use super::{allows_color, line};
 use crate::cli::exit::{self, Ended, Verdict};
 use crate::cli::failure::Failure;
@@ -39,7 +39,10 @@ pub fn run(runtime: &Runtime, session: Session, color: Color) -> Result<u8, Fail
     let history = History::open(&mut editor, &output);
     let idle = Arc::new(AtomicBool::new(false));
     runtime.spawn(leave_when_terminated(Arc::clone(&idle)));
-    greet(runtime, &session)?;
+    let greeted = greet(runtime, &session)?;
+    if matches!(greeted, Ended::Terminated | Ended::HungUp) {
+        return Ok(farewell(&output, &greeted));
+    }
     loop {
         let prompt = prompt(&session.borrow(), color);
         idle.store(true, Ordering::SeqCst);
@@ -65,8 +68,8 @@ pub fn run(runtime: &Runtime, session: Session, color: Color) -> Result<u8, Fail
         match ran.ended {
             Ended::Finished(Ok(Verdict::Leave)) => break,
             Ended::Finished(_) => {}
-            Ended::Interrupted => output.note("Cancelled."),
-            Ended::Terminated | Ended::Closed => return Ok(ran.code),
+            Ended::Interrupted if !output.is_abandoned() => output.note("Cancelled."),
+            ended => return Ok(farewell(&output, &ended)),
         }
     }
     Ok(exit::DONE)
@@ -100,7 +103,7 @@ fn editor(
 }
 
 /// Connects at once, so that a wrong address shows at once; the prompt opens without a server too.
-fn greet(runtime: &Runtime, session: &Rc<RefCell<Session>>) -> Result<(), Failure> {
+fn greet(runtime: &Runtime, session: &Rc<RefCell<Session>>) -> Result<Ended, Failure> {
     let mut session = session.borrow_mut();
     let output = session.output.clone();
     let mut signals = listen(runtime)?;
@@ -110,21 +113,21 @@ fn greet(runtime: &Runtime, session: &Rc<RefCell<Session>>) -> Result<(), Failur
         Ok(Verdict::Done)
     }));
     let address = session.client.address();
-    match connected {
+    match &connected {
         Ended::Finished(Ok(_)) => {
             output.note(format_args!(
                 "Connected to {address}. 'help' lists the commands."
             ));
         }
         Ended::Finished(Err(failure)) => {
-            output.complain(&failure, None);
+            output.complain(failure, None);
             output.note(format_args!(
                 "Not connected to {address}: the next command tries again."
             ));
         }
         _ => output.note(format_args!("Not connected to {address}.")),
     }
-    Ok(())
+    Ok(connected)
 }
 
 /// Listens anew for each command: a Ctrl-C that came before it is not meant for it.
@@ -145,7 +148,7 @@ fn prompt(session: &Session, color: Color) -> (String, String) {
     (plain, colored)
 }
 
-/// While the prompt waits for a line nothing else watches for SIGTERM. A running command is
+/// While the prompt waits for a line nothing else watches for SIGTERM and SIGHUP. A running command is
 /// cancelled by its own watcher.
 async fn leave_when_terminated(idle: Arc<AtomicBool>) {
     let terminal = terminal::Mode::remember();
@@ -153,9 +156,10 @@ async fn leave_when_terminated(idle: Arc<AtomicBool>) {
         return;
     };
     loop {
-        if signals.next().await == Received::Terminate && idle.load(Ordering::SeqCst) {
+        let received = signals.next().await;
+        if received != Received::Interrupt && idle.load(Ordering::SeqCst) {
             terminal.restore();
-            std::process::exit(exit::TERMINATED.into());
+            std::process::exit(exit::of_end(&received.into()).into());
         }
     }
 }
