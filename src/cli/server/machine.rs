@@ -24,48 +24,56 @@ pub fn address() -> IpAddr {
     best(interfaces.iter().map(|interface| interface.ip()))
 }
 
-/// Raises the limit of open files so that it fits so many connections, each with a file; says so
-/// when the system does not allow it.
+/// Raises the limit of open files so that it fits so many connections, each with a file. Where the
+/// system does not allow that, says so and tells how many fit: a client that comes when the server
+/// is full should hear so, instead of a server that cannot open its files.
 #[cfg(unix)]
-pub fn make_room(connections: usize) {
+pub fn make_room(connections: usize) -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
 
-    let connections = u64::try_from(connections).unwrap_or(u64::MAX);
-    let needed = connections
-        .saturating_mul(2)
-        .saturating_add(OWN_DESCRIPTORS);
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return;
-    }
-    let mut wanted = limit;
-    wanted.current = Some(needed);
-    if limit.maximum.is_some_and(|maximum| maximum < needed) {
-        // Only the superuser may do this; anybody else gets all there is.
-        wanted.maximum = Some(needed);
-        if setrlimit(Resource::Nofile, wanted).is_ok() {
-            return;
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
+    let needed = wanted.saturating_mul(2).saturating_add(OWN_DESCRIPTORS);
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let most = limit.maximum;
+        limit.current = Some(needed);
+        limit.maximum = most.map(|most| most.max(needed));
+        // Only the superuser may raise the maximum; anybody else gets all there is.
+        if setrlimit(Resource::Nofile, limit).is_err() {
+            limit.maximum = most;
+            limit.current = most.map(|most| most.min(needed));
+            if let Err(error) = setrlimit(Resource::Nofile, limit) {
+                tracing::warn!(%error, "the limit of open files cannot be raised");
+            }
         }
-        wanted.maximum = limit.maximum;
-        wanted.current = limit.maximum;
     }
-    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
-    }
-    let allowed = getrlimit(Resource::Nofile).current;
-    if let Some(allowed) = allowed.filter(|allowed| *allowed < connections + OWN_DESCRIPTORS) {
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let fit = fitting(allowed).min(connections);
+    if fit < connections {
         tracing::warn!(
             allowed,
             needed,
-            "too few open files are allowed for --max-connections: raise 'ulimit -n'"
+            connections = fit,
+            "fewer connections are taken than --max-connections says: raise 'ulimit -n'"
         );
     }
+    fit
+}
+
+/// How many connections fit under a limit of open files.
+#[cfg(unix)]
+fn fitting(allowed: u64) -> usize {
+    let own = OWN_DESCRIPTORS.min(allowed / 2);
+    usize::try_from((allowed - own) / 2)
+        .unwrap_or(usize::MAX)
+        .max(1)
 }
 
 /// Elsewhere there is no such limit.
 #[cfg(not(unix))]
-pub fn make_room(_: usize) {
+pub fn make_room(connections: usize) -> usize {
     let _ = OWN_DESCRIPTORS;
+    connections
 }
 
 /// A private IPv4 address before a public one, before a link-local one, before IPv6, before none.
@@ -88,6 +96,17 @@ fn best(addresses: impl Iterator<Item = IpAddr>) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn half_of_what_the_store_leaves_is_for_connections() {
+        assert_eq!(fitting(64), 16);
+        assert_eq!(
+            fitting(OWN_DESCRIPTORS * 2 + 100),
+            (OWN_DESCRIPTORS as usize + 100) / 2
+        );
+        assert_eq!(fitting(0), 1);
+    }
 
     #[test]
     fn prefers_an_address_that_others_can_reach() {

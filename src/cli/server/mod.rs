@@ -70,8 +70,8 @@ fn start(output: &Output, arguments: Arguments) -> Result<(), Failure> {
         level,
         arguments.log_format.map_or(Format::Text, Format::from),
     )?;
-    let options = server_options(&arguments);
-    machine::make_room(options.max_connections);
+    let mut options = server_options(&arguments);
+    options.max_connections = machine::make_room(options.max_connections);
     // Before the store: a port that is taken leaves no trace in the folder.
     let listeners = listen::listen(&arguments.bind, port)?;
     let runtime = Runtime::new().map_err(|error| Failure::io("cannot start", &error))?;
