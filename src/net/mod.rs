@@ -6,6 +6,7 @@
 mod connection;
 mod dial;
 mod error;
+mod heartbeat;
 mod preface;
 mod reader;
 mod throttle;
@@ -14,6 +15,7 @@ mod writer;
 pub use connection::Connection;
 pub use dial::{configure, dial};
 pub use error::NetError;
+pub use heartbeat::heartbeat;
 pub use preface::{accept_preface, offer_preface, refuse};
 pub use reader::{Frame, FrameReader, Patience};
 pub use throttle::Throttle;

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Span, debug, info};
 
 use super::{Context, SOFTWARE, commands};
 use crate::access::{self, Role};
-use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience};
+use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, heartbeat};
 use crate::protocol::codec::{self, CodecError};
-use crate::protocol::limits::{
-    ALIVE_INTERVAL, GREETING_TIME, MAX_MESSAGE_BODY, MAX_PAGE_BODY, REMEMBERED_ANSWERS,
-};
+use crate::protocol::limits::{GREETING_TIME, MAX_MESSAGE_BODY, MAX_PAGE_BODY, REMEMBERED_ANSWERS};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
 use crate::protocol::session::{Received, ServerSession, Violation};
 use crate::protocol::{ErrorCode, Failure};
@@ -258,15 +256,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outbox<S> {
             }
         }
     }
-}
-
-/// Ticks whenever a peer that waits should hear something.
-pub(super) fn heartbeat() -> tokio::time::Interval {
-    let mut heartbeat = interval(ALIVE_INTERVAL);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick of an interval is at once.
-    heartbeat.reset();
-    heartbeat
 }
 
 /// Runs blocking work of the store, on a blocking thread.

@@ -3,9 +3,9 @@ use std::io::Read;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
 
-use super::conversation::{Conversation, allow, heartbeat, read_message};
+use super::conversation::{Conversation, allow, read_message};
 use crate::access::{Action, Role};
-use crate::net::{NetError, Patience};
+use crate::net::{NetError, Patience, heartbeat};
 use crate::protocol::limits::MESSAGE_TIME;
 use crate::protocol::message::{ClientBody, ClientMessage, FileMessage, ServerBody};
 use crate::protocol::{ErrorCode, Failure, WireRef};

@@ -7,9 +7,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::conversation::{Conversation, allow, blocking, heartbeat};
+use super::conversation::{Conversation, allow, blocking};
 use crate::access::{Action, Role};
-use crate::net::{Frame, NetError, Patience};
+use crate::net::{Frame, NetError, Patience, heartbeat};
 use crate::protocol::codec;
 use crate::protocol::limits::MESSAGE_TIME;
 use crate::protocol::message::{

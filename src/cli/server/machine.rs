@@ -24,15 +24,15 @@ pub fn address() -> IpAddr {
     best(interfaces.iter().map(|interface| interface.ip()))
 }
 
-/// Raises the limit of open files so that it fits so many connections, each with a file. Where the
-/// system does not allow that, says so and tells how many fit: a client that comes when the server
+/// Raises the limit of open files so that it fits so many connections, one in eight of them with a
+/// file open. Where the system does not allow that, says so and tells how many fit: a client that comes when the server
 /// is full should hear so, instead of a server that cannot open its files.
 #[cfg(unix)]
 pub fn make_room(connections: usize) -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
 
     let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
-    let needed = wanted.saturating_mul(2).saturating_add(OWN_DESCRIPTORS);
+    let needed = wanted.saturating_add(wanted / 8 + OWN_DESCRIPTORS);
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < needed) {
         let most = limit.maximum;
@@ -64,7 +64,7 @@ pub fn make_room(connections: usize) -> usize {
 #[cfg(unix)]
 fn fitting(allowed: u64) -> usize {
     let own = OWN_DESCRIPTORS.min(allowed / 2);
-    usize::try_from((allowed - own) / 2)
+    usize::try_from((allowed - own) / 9 * 8)
         .unwrap_or(usize::MAX)
         .max(1)
 }
@@ -99,12 +99,10 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn half_of_what_the_store_leaves_is_for_connections() {
-        assert_eq!(fitting(64), 16);
-        assert_eq!(
-            fitting(OWN_DESCRIPTORS * 2 + 100),
-            (OWN_DESCRIPTORS as usize + 100) / 2
-        );
+    fn most_of_what_the_store_leaves_is_for_connections() {
+        assert_eq!(fitting(64), 24);
+        assert_eq!(fitting(OWN_DESCRIPTORS + 900), 800);
+        assert!(fitting(20_000) >= 16_384);
         assert_eq!(fitting(0), 1);
     }
 

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Event, Order, Sent};
 use crate::client::link::Outbox;
 use crate::client::rounds::Moved;
+use crate::net::heartbeat;
 use crate::protocol::Failure;
-use crate::protocol::limits::{ALIVE_INTERVAL, MAX_PAGE_BODY, MAX_PAGE_ITEMS};
+use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use crate::protocol::message::{ClientBody, FileMessage, UploadFile};
 use crate::transfer::{Piece, Progress, Sending};
 use crate::types::Printable;
@@ -152,15 +152,6 @@ impl Emission {
         };
         outbox.message(self.number, body).await
     }
-}
-
-/// Ticks when the server should hear that this side is still there.
-fn heartbeat() -> Interval {
-    let mut heartbeat = interval(ALIVE_INTERVAL);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick of an interval is at once.
-    heartbeat.reset();
-    heartbeat
 }
 
 /// How many of the files fit into one page.
