@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -70,19 +71,32 @@ pub async fn supervise(
 /// Says that a signal ends the program, if one does, and returns the exit code. From here on
 /// nothing keeps it from ending.
 pub fn farewell(output: &Output, ended: &Ended) -> u8 {
-    let code = exit::of_end(ended);
+    part(output, ended);
+    exit::of_end(ended)
+}
+
+/// Whether it was said already that a signal ends the program.
+static PARTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this call was the one that said it: the guard and the thread that it guards may both
+/// come here, and whoever comes second leaves the ending to the first.
+fn part(output: &Output, ended: &Ended) -> bool {
     let what = match ended {
         Ended::Interrupted => "interrupted",
         Ended::Terminated => "terminated",
         Ended::HungUp => "hung up",
-        Ended::Finished(_) | Ended::Closed => return code,
+        Ended::Finished(_) | Ended::Closed => return false,
     };
+    if PARTED.swap(true, Ordering::SeqCst) {
+        return false;
+    }
+    let code = exit::of_end(ended);
     std::thread::spawn(move || {
         std::thread::sleep(LAST);
         std::process::exit(code.into());
     });
     output.message(&format!("{what}: what was complete is kept\n"));
-    code
+    true
 }
 
 /// Ends the program after a signal when the thread that would heed it waits for somebody to read
@@ -101,7 +115,9 @@ impl Guard {
                 tokio::time::sleep(PATIENCE).await;
                 if output.is_busy() {
                     output.abandon();
-                    std::process::exit(farewell(&output, &ended).into());
+                    if part(&output, &ended) {
+                        std::process::exit(exit::of_end(&ended).into());
+                    }
                 }
             }
         });
