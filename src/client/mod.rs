@@ -252,25 +252,29 @@ impl Client {
     /// The files are one batch: one request, one stream, no round trip for each. A file that is
     /// not acknowledged when the connection is cut is sent again after a reconnection. With
     /// `dry_run` nothing is sent and the reports tell what would be.
+    ///
+    /// Returns how many bytes of file content crossed the wire, whatever became of them.
     pub async fn put(
         &mut self,
         files: Vec<Upload>,
         dry_run: bool,
         progress: Arc<dyn Progress>,
         report: &mut (dyn FnMut(FileReport) + Send),
-    ) -> Result<(), ClientError> {
+    ) -> Result<u64, ClientError> {
         upload::put(self, files, dry_run, progress, report).await
     }
 
     /// Downloads; every file is reported once, in no particular order. `Err` only when nothing
     /// could even be tried: no file was reported then.
+    ///
+    /// Returns how many bytes of file content crossed the wire, whatever became of them.
     pub async fn get(
         &mut self,
         files: Vec<Download>,
         dry_run: bool,
         progress: Arc<dyn Progress>,
         report: &mut (dyn FnMut(FileReport) + Send),
-    ) -> Result<(), ClientError> {
+    ) -> Result<u64, ClientError> {
         download::get(self, files, dry_run, progress, report).await
     }
 

@@ -28,6 +28,10 @@ impl Moved {
     pub(super) fn add(&self, bytes: usize) {
         self.0.fetch_add(bytes as u64, Ordering::Relaxed);
     }
+
+    pub(super) fn total(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A batch that is tried until every file of it is reported: in rounds, one connection each.
@@ -94,7 +98,7 @@ impl<'a, F: Unfinished> Rounds<'a, F> {
     /// After a round: when it was cut, waits for the next one; what cannot be tried again fails.
     pub(super) async fn after(&mut self, ended: Result<(), Failure>) {
         self.files.retain(Option::is_some);
-        let moved = self.moved.0.load(Ordering::Relaxed);
+        let moved = self.moved.total();
         if self.files.len() < self.left_before || moved > self.moved_before {
             self.retries.progressed();
         }

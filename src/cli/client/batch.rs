@@ -102,10 +102,14 @@ impl BatchReport {
         Verdict::Batch(self.tally)
     }
 
+    /// So many bytes of file content have crossed the wire, whatever became of them.
+    pub fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
+    }
+
     fn done(&mut self, name: &FileRef, path: Option<&Path>, done: &Done) {
         tracing::debug!(action = self.action, %name, status = ?done.status, sent = done.sent, "done");
         self.tally.done();
-        self.sent += done.sent;
         let size = done.size.or(done.entry.as_ref().map(|entry| entry.size));
         match done.status {
             Status::Skipped => self.skipped += 1,
@@ -255,6 +259,7 @@ mod tests {
         report.file(done("a.txt", "./a.txt", Status::Done));
         report.file(done("docs/b.txt", "b.txt", Status::Unchanged));
         report.file(missing("c.txt"));
+        report.sent(1536);
         let verdict = report.finish();
         output.flush();
         assert_eq!(exit::of_verdict(&verdict), 9);

@@ -45,7 +45,7 @@ pub(super) async fn get(
     dry_run: bool,
     progress: Arc<dyn Progress>,
     report: Report<'_>,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     client.connect().await?;
     let mut pending = Vec::new();
     for (index, download) in (0..).zip(files) {
@@ -60,7 +60,7 @@ pub(super) async fn get(
         let ended = round(client, &mut rounds).await;
         rounds.after(ended).await;
     }
-    Ok(())
+    Ok(rounds.moved().total())
 }
 
 /// One try at all that is pending, over one connection.

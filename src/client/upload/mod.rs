@@ -57,7 +57,7 @@ pub(super) async fn put(
     dry_run: bool,
     progress: Arc<dyn Progress>,
     report: Report<'_>,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     client.connect().await?;
     let mut pending = Vec::new();
     for looked_at in look_at_all(files).await? {
@@ -73,7 +73,7 @@ pub(super) async fn put(
         let ended = round(client, &mut rounds, dry_run).await;
         rounds.after(ended).await;
     }
-    Ok(())
+    Ok(rounds.moved().total())
 }
 
 /// One try at all that is pending, over one connection. In a dry run everything is as it will be,

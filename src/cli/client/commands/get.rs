@@ -49,7 +49,7 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
         true => Bars::beside_content(&output),
         false => Bars::show(&output),
     };
-    session
+    let sent = session
         .client
         .get(
             downloads,
@@ -61,6 +61,7 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
             },
         )
         .await?;
+    report.sent(sent);
     for file in doubtful {
         match folder_instead(&mut session.client, &file).await {
             Some(folder) => {

@@ -43,12 +43,13 @@ pub async fn run(session: &mut Session, args: PutArgs) -> Outcome {
         tracing::debug!(files = uploads.len(), "putting");
         let bars = Bars::show(&session.output);
         let dry_run = args.dry_run.dry_run;
-        session
+        let sent = session
             .client
             .put(uploads, dry_run, bars.progress(), &mut |file| {
                 report.file(file)
             })
             .await?;
+        report.sent(sent);
     }
     Ok(report.finish())
 }
