@@ -166,13 +166,26 @@ async fn open(options: StoreOptions) -> Result<Store, Failure> {
         .map_err(|error| refused(root, &error))
 }
 
-/// The store says itself what is wrong with the folder, and whether another server has it.
+/// The store says itself what is wrong with the folder; what to do next follows from that.
 fn refused(root: PathBuf, error: &OpenError) -> Failure {
     let root = root.to_string_lossy();
     let root = Printable(&root);
-    Failure::new(ErrorCode::Io, format!("cannot serve {root}: {error}")).advise(
-        "check that the folder may be written to and that no other fileshare-server serves it, or choose another ROOT (a read-only one needs --state-dir)",
-    )
+    let (code, advice) = match error {
+        OpenError::InUse { .. } => (
+            ErrorCode::Io,
+            "stop that fileshare-server first, or serve another folder",
+        ),
+        OpenError::StateInRoot { .. } => (
+            ErrorCode::Usage,
+            "choose a --state-dir outside of the folder",
+        ),
+        OpenError::NotFolder { .. } => (ErrorCode::Usage, "give a folder"),
+        OpenError::Io { .. } | OpenError::Index { .. } => (
+            ErrorCode::Io,
+            "check that the folder may be written to (a read-only one needs --state-dir), or choose another ROOT",
+        ),
+    };
+    Failure::new(code, format!("cannot serve {root}: {error}")).advise(advice)
 }
 
 /// Work for a thread of its own.
