@@ -2,6 +2,7 @@
 
 mod allocations;
 mod conversation;
+mod cuts;
 mod harness;
 mod hostile_server;
 mod house;
