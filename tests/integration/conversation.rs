@@ -61,23 +61,32 @@ async fn a_batch_of_uploads_is_answered_file_by_file() {
             Verdict::Start
         ]
     ));
-    client.send(1, begin(0)).await;
-    client.send_data(b"hello").await;
-    client.send(1, end(Hasher::digest_of(b"hello"))).await;
-    // Sent all the same, against the verdicts:
-    for index in [1, 2] {
-        client.send(1, begin(index)).await;
-        client.send_data(b"hello").await;
-        client.send(1, end(Hasher::digest_of(b"hello"))).await;
-    }
-    client.send(1, begin(3)).await;
-    client.send_data(b"hellO").await;
-    client.send(1, end(Hasher::digest_of(b"hello"))).await;
-    client.send(1, begin(4)).await;
-    client.send(1, end(Hasher::digest_of(b""))).await;
+    let RawClient {
+        mut inbox,
+        mut outbox,
+        server: _conversation,
+    } = client;
+    // Results come while files go out: whoever does not read meanwhile stops both sides.
+    let sending = tokio::spawn(async move {
+        outbox.send(1, begin(0)).await;
+        outbox.send_data(b"hello").await;
+        outbox.send(1, end(Hasher::digest_of(b"hello"))).await;
+        // Sent all the same, against the verdicts:
+        for index in [1, 2] {
+            outbox.send(1, begin(index)).await;
+            outbox.send_data(b"hello").await;
+            outbox.send(1, end(Hasher::digest_of(b"hello"))).await;
+        }
+        outbox.send(1, begin(3)).await;
+        outbox.send_data(b"hellO").await;
+        outbox.send(1, end(Hasher::digest_of(b"hello"))).await;
+        outbox.send(1, begin(4)).await;
+        outbox.send(1, end(Hasher::digest_of(b""))).await;
+        outbox
+    });
     let mut outcomes = std::collections::BTreeMap::new();
     loop {
-        match client.receive().await.unwrap().body {
+        match inbox.receive().await.unwrap().body {
             ServerBody::UploadResults { results } => {
                 for result in results {
                     match result {
@@ -97,10 +106,10 @@ async fn a_batch_of_uploads_is_answered_file_by_file() {
     assert_eq!(read("taken").as_deref(), Some(&b"old"[..]));
     assert_eq!(read("wrong"), None);
     assert_eq!(read("folder/deep/empty").as_deref(), Some(&b""[..]));
-    assert!(matches!(
-        client.ask(2, ClientBody::Ping).await,
-        ServerBody::Pong
-    ));
+    let mut outbox = sending.await.unwrap();
+    outbox.send(2, ClientBody::Ping).await;
+    let pong = inbox.receive().await.unwrap();
+    assert!(matches!(pong.body, ServerBody::Pong));
 }
 
 #[tokio::test]
