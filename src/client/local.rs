@@ -14,6 +14,16 @@ use crate::types::{Digest, Entry, OnConflict, Printable, Timestamp};
 /// How many names `name (1)`, `name (2)` … are tried before giving up.
 const MAX_NUMBERED: u32 = 10_000;
 
+/// Does work on local files, on a blocking thread.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        let message = "working on local files failed unexpectedly";
+        Err(Failure::new(ErrorCode::Internal, message))
+    })
+}
+
 /// A local path as it is shown.
 pub(super) fn shown(path: &Path) -> String {
     Printable(&path.to_string_lossy()).to_string()

@@ -3,7 +3,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::local::{self, LocalFile};
+use super::local::{self, LocalFile, blocking};
 use super::{Client, ListQuery};
 use crate::disk::{Folder, Walk};
 use crate::protocol::{ErrorCode, Failure};
@@ -215,13 +215,4 @@ fn walk(
 fn below(local: &Path, name: &FileName) -> PathBuf {
     name.parts()
         .fold(local.to_owned(), |path, part| path.join(part))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        let message = "comparing failed unexpectedly";
-        Err(Failure::new(ErrorCode::Internal, message))
-    })
 }

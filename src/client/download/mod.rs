@@ -209,11 +209,7 @@ async fn same_content(path: PathBuf, entry: Entry) -> Result<Option<bool>, Failu
         };
         Ok(Some(file.hash(|_| {})? == id))
     };
-    let compared = tokio::task::spawn_blocking(compare).await;
-    compared.unwrap_or_else(|_| {
-        let message = "comparing failed unexpectedly";
-        Err(Failure::new(ErrorCode::Internal, message))
-    })
+    local::blocking(compare).await
 }
 
 impl Unfinished for Pending {

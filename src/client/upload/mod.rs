@@ -111,18 +111,12 @@ async fn round(
 /// Looks at every local file; what cannot be sent is reported without asking the server.
 async fn look_at_all(files: Vec<Upload>) -> Result<Vec<Result<Pending, Box<FileReport>>>, Failure> {
     let look = move || {
-        (0..)
-            .zip(files)
+        let looked = (0..).zip(files);
+        Ok(looked
             .map(|(index, upload)| look_at(index, upload))
-            .collect()
+            .collect())
     };
-    let looked = tokio::task::spawn_blocking(look).await;
-    looked.map_err(|_| {
-        Failure::new(
-            ErrorCode::Internal,
-            "looking at the files failed unexpectedly",
-        )
-    })
+    local::blocking(look).await
 }
 
 fn look_at(index: u32, upload: Upload) -> Result<Pending, Box<FileReport>> {
