@@ -98,6 +98,7 @@ impl Dialler {
         let mut outbox = Outbox { writer, shared };
         let hello = ClientBody::Hello {
             software: SOFTWARE.to_owned(),
+            login: None,
         };
         outbox.message(0, hello).await?;
         outbox.flush().await?;
@@ -149,7 +150,7 @@ impl Dialler {
                 ..
             } => Failure::new(
                 ErrorCode::VersionMismatch,
-                format!("{address} requires TLS, which this version does not have yet"),
+                format!("{address} requires TLS"),
             ),
             NetError::Refused { .. } | NetError::NotFileshare(_) => Failure::new(
                 ErrorCode::Protocol,

@@ -5,6 +5,7 @@
 //! other file systems mounted below are never entered. All of it blocks; callers on an async
 //! runtime use threads.
 
+mod document;
 mod facts;
 mod folder;
 mod lock;
@@ -16,6 +17,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use document::Document;
 pub use facts::{FileFacts, FileKind};
 pub use folder::{Folder, Replace};
 pub use lock::{FileLock, LockError};

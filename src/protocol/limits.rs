@@ -42,6 +42,12 @@ pub const MAX_DETAIL: usize = 8 * 1024;
 /// The longest name of a program or host in a greeting, in bytes.
 pub const MAX_LABEL: usize = 255;
 
+/// The longest name of a user, in bytes.
+pub const MAX_USER_NAME: usize = 64;
+
+/// The longest password, in bytes: hashing one costs the server no more than any other.
+pub const MAX_PASSWORD: usize = 1024;
+
 /// The longest digest, in bytes: twice what MD5 needs, for its successor.
 pub const MAX_DIGEST: usize = 32;
 

@@ -3,6 +3,8 @@
 //! A message carries the number of the request that it belongs to: requests count up from 1;
 //! 0 stands for the greeting and for what belongs to no request.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::limits::{MAX_CAPABILITIES, MAX_MESSAGE_BODY, MAX_PAGE_ITEMS};
@@ -30,6 +32,8 @@ pub enum ClientBody {
         /// Program and version, for logs; at most 255 bytes.
         #[serde(deserialize_with = "text::text")]
         software: String,
+        /// Who the client is; without it nobody in particular.
+        login: Option<Login>,
     },
     /// Ready. Answer: [`ServerBody::Pong`].
     Ping,
@@ -118,6 +122,33 @@ pub enum ClientBody {
     },
     /// Uploading, when the source of the file has nothing to give: at least every 15 s.
     Alive,
+    /// Ready. Answer: one or more [`ServerBody::Sessions`].
+    Sessions,
+    /// Ready. Ends the session of another client. Answer: [`ServerBody::Sessions`] with that one.
+    Kick {
+        /// Its number, from a [`WireSession`].
+        id: u64,
+    },
+}
+
+/// Who a client says that it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The name of the account, at most 64 bytes.
+    #[serde(deserialize_with = "text::text")]
+    pub user: String,
+    /// Its password, at most 1 KiB.
+    #[serde(deserialize_with = "text::text")]
+    pub password: String,
+}
+
+/// Without the password: messages are logged.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One file that a client wants to upload.
@@ -243,6 +274,41 @@ pub enum ServerBody {
     UploadEnd,
     /// The answer takes longer: at least every 15 s while a request is being worked on.
     Alive,
+    /// Answers [`ClientBody::Sessions`] and [`ClientBody::Kick`], in order of their numbers.
+    Sessions {
+        /// The next sessions, at most 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 51>")]
+        sessions: Vec<WireSession>,
+        /// Whether this message ends the answer.
+        last: bool,
+    },
+}
+
+/// One client's session, as an administrator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireSession {
+    /// Its number, which no other session of this run of the server has.
+    pub id: u64,
+    /// The user; `None` without an account.
+    #[serde(deserialize_with = "text::optional")]
+    pub user: Option<String>,
+    /// What the client may do, as in [`ServerBody::Welcome`].
+    pub role: u8,
+    /// Where it comes from: address and port.
+    #[serde(deserialize_with = "text::text")]
+    pub address: String,
+    /// Seconds since it connected.
+    pub connected: u64,
+    /// What it is doing: the name of a request, or `idle`.
+    #[serde(deserialize_with = "text::text")]
+    pub activity: String,
+    /// The file that it is about, by its full name.
+    #[serde(deserialize_with = "text::optional")]
+    pub file: Option<String>,
+    /// Bytes of file content that came from it.
+    pub received: u64,
+    /// Bytes of file content that went to it.
+    pub sent: u64,
 }
 
 /// What the server says to a file that a client wants to upload.
@@ -318,6 +384,11 @@ pub struct ServerInfo {
     pub portable_names: bool,
     /// Whether an upload is on disk before it is acknowledged.
     pub durable: bool,
+    /// Whether the server has shut itself out of everything but its root and state.
+    pub confined: bool,
+    /// This client's user; `None` without an account.
+    #[serde(deserialize_with = "text::optional")]
+    pub user: Option<String>,
     /// This client's role, as in [`ServerBody::Welcome`].
     pub role: u8,
     /// What it can do beyond the first version, by name; at most 64.

@@ -88,6 +88,8 @@ pub enum Refusal {
     Busy,
     /// The server wants TLS.
     TlsRequired,
+    /// The server speaks plaintext, and the client began with TLS.
+    Plaintext,
     /// A reason that this version does not know.
     Other(u16),
 }
@@ -101,6 +103,7 @@ impl Refusal {
             Refusal::NotAPreface => 2,
             Refusal::Busy => 3,
             Refusal::TlsRequired => 4,
+            Refusal::Plaintext => 5,
             Refusal::Other(number) => number,
         }
     }
@@ -112,6 +115,7 @@ impl Refusal {
             2 => Refusal::NotAPreface,
             3 => Refusal::Busy,
             4 => Refusal::TlsRequired,
+            5 => Refusal::Plaintext,
             other => Refusal::Other(other),
         }
     }

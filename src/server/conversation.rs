@@ -81,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     async fn greet(&mut self) -> Result<(), NetError> {
         let hello = self.read_message(Patience::Idle(GREETING_TIME)).await?;
         self.session.receive(&hello)?;
-        if let ClientBody::Hello { software } = &hello.body {
+        if let ClientBody::Hello { software, .. } = &hello.body {
             debug!(software = %Printable(software), "greeted");
         }
         let welcome = ServerBody::Welcome {

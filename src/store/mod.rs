@@ -21,6 +21,7 @@ mod lookup;
 mod names;
 mod open;
 mod options;
+mod places;
 mod publisher;
 mod scanner;
 mod staging;
@@ -41,6 +42,7 @@ pub use error::{IndexError, OpenError, StoreError};
 pub use index::IndexState;
 pub use listing::{ListQuery, Page};
 pub use options::{Durability, NameRules, StoreOptions};
+pub use places::Places;
 pub use stored_file::StoredFile;
 pub use upload::{NewFile, Upload};
 

@@ -1,5 +1,5 @@
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +12,11 @@ use super::index::{IndexFile, Readers};
 use super::inner::Inner;
 use super::ledger::Ledger;
 use super::options::StoreOptions;
+use super::places::{Places, at};
 use super::publisher::{BATCH, Job, Publisher, sync_files};
 use super::scanner::{ScanGate, scan};
 use super::staging::{Staging, unused_leaf};
 use crate::disk::{FileLock, Folder, LockError, remove_tree};
-use crate::types::RESERVED_PREFIX;
 
 /// How many files are synced at a time: so many share the disk's journal commits.
 const SYNCERS: usize = 8;
@@ -46,19 +46,13 @@ struct Locks {
 
 impl Running {
     pub(super) fn start(options: StoreOptions) -> Result<Self, OpenError> {
-        let (root_path, root) = open_root(&options.root)?;
-        let (state_path, state) = match &options.state_dir {
-            Some(path) => {
-                check_apart(path, &root_path)?;
-                let folder = Folder::create_private(path);
-                (path.clone(), folder.map_err(not_usable(path))?)
-            }
-            None => {
-                let path = root_path.join(RESERVED_PREFIX);
-                let folder = root.make_private_folder(RESERVED_PREFIX);
-                (path.clone(), folder.map_err(at(&path))?)
-            }
-        };
+        let places = Places::open(&options.root, options.state_dir.as_deref())?;
+        let Places {
+            root_path,
+            root,
+            state_path,
+            state,
+        } = places;
         // The state folder may have been made for accounts or keys; a lock is left by serving only.
         let served_before = state.facts("lock").is_ok();
         let locks = lock(&root_path, &root, &state_path, &state)?;
@@ -195,45 +189,6 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-fn open_root(path: &Path) -> Result<(PathBuf, Folder), OpenError> {
-    let root = Folder::create(path).map_err(not_usable(path))?;
-    let path = path.canonicalize().map_err(at(path))?;
-    Ok((path, root))
-}
-
-/// That neither of the two folders is inside the other, but for the state's usual place.
-fn check_apart(state: &Path, root: &Path) -> Result<(), OpenError> {
-    let state = whole_path(state).map_err(at(state))?;
-    let apart = !state.starts_with(root) && !root.starts_with(&state);
-    if apart || state == root.join(RESERVED_PREFIX) {
-        return Ok(());
-    }
-    Err(OpenError::StateInRoot {
-        state,
-        root: root.to_owned(),
-    })
-}
-
-/// The canonical path of a folder that need not be there yet.
-fn whole_path(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    let mut whole = PathBuf::new();
-    for part in path.components() {
-        match part {
-            // Every link before it is resolved already.
-            Component::ParentDir => drop(whole.pop()),
-            Component::CurDir => {}
-            part => whole.push(part),
-        }
-        match whole.canonicalize() {
-            Ok(canonical) => whole = canonical,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(whole)
-}
-
 fn lock(
     root_path: &Path,
     root: &Folder,
@@ -274,24 +229,5 @@ fn sweep(inner: &Inner, leaves: &Receiver<Option<String>>) {
             // What is left is deleted after the next start.
             _ => {}
         }
-    }
-}
-
-/// The error for a folder that somebody named.
-fn not_usable(path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
-    let path = path.to_owned();
-    move |source| {
-        if path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {
-            return OpenError::NotFolder { path: path.clone() };
-        }
-        at(&path)(source)
-    }
-}
-
-fn at(path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
-    let path = path.to_owned();
-    move |source| OpenError::Io {
-        path: path.clone(),
-        source,
     }
 }

@@ -57,7 +57,8 @@ impl RawClient {
             server,
         };
         let software = "test".to_owned();
-        client.send(number, ClientBody::Hello { software }).await;
+        let login = None;
+        client.send(number, ClientBody::Hello { software, login }).await;
         let welcome = client.receive().await.unwrap();
         (client, welcome)
     }

@@ -31,6 +31,7 @@ enum Expects {
     Pong,
     Info,
     Pages,
+    Sessions,
     Item,
     Download(Batch),
     Upload(Upload),
@@ -75,7 +76,7 @@ impl ClientSession {
     pub fn body_limits(&self) -> BodyLimits {
         let (message, data) = match self.pending.front().map(|p| &p.expects) {
             _ if !self.greeted => (MAX_GREETING_BODY, None),
-            Some(Expects::Pages | Expects::Upload(_)) => (MAX_PAGE_BODY, None),
+            Some(Expects::Pages | Expects::Sessions | Expects::Upload(_)) => (MAX_PAGE_BODY, None),
             Some(Expects::Download(batch)) if batch.has_open_file() => {
                 (MAX_MESSAGE_BODY, Some(MAX_DATA_BODY))
             }
@@ -103,6 +104,7 @@ impl ClientSession {
             ClientBody::Ping => Expects::Pong,
             ClientBody::Info => Expects::Info,
             ClientBody::List { .. } => Expects::Pages,
+            ClientBody::Sessions | ClientBody::Kick { .. } => Expects::Sessions,
             ClientBody::Stat { .. }
             | ClientBody::Rename { .. }
             | ClientBody::Remove { .. }
@@ -214,7 +216,11 @@ impl Expects {
             (Expects::Pong, ServerBody::Pong)
             | (Expects::Item, ServerBody::Item(_))
             | (
-                Expects::Pong | Expects::Info | Expects::Item | Expects::Pages,
+                Expects::Pong
+                | Expects::Info
+                | Expects::Item
+                | Expects::Pages
+                | Expects::Sessions,
                 ServerBody::Refused { .. },
             ) => Ok(Answer::Final),
             (_, ServerBody::Alive) => Ok(Answer::Partial),
@@ -225,14 +231,10 @@ impl Expects {
                 Ok(Answer::Final)
             }
             (Expects::Pages, ServerBody::Page { items, last }) => {
-                if items.len() > MAX_PAGE_ITEMS {
-                    return Err(Violation("a page of too many items"));
-                }
-                Ok(if *last {
-                    Answer::Final
-                } else {
-                    Answer::Partial
-                })
+                check_page(items.len(), *last)
+            }
+            (Expects::Sessions, ServerBody::Sessions { sessions, last }) => {
+                check_page(sessions.len(), *last)
             }
             (Expects::Download(_), ServerBody::File(FileMessage::Begin { entry: None, .. })) => {
                 Err(Violation("a file that nothing is said of"))
@@ -285,6 +287,14 @@ impl Upload {
     }
 }
 
+fn check_page(items: usize, last: bool) -> Result<Answer, Violation> {
+    match (items > MAX_PAGE_ITEMS, last) {
+        (true, _) => Err(Violation("a page of too many items")),
+        (false, true) => Ok(Answer::Final),
+        (false, false) => Ok(Answer::Partial),
+    }
+}
+
 /// `so_far` and `more` together, when that is no more than `limit`.
 fn count(so_far: u32, more: usize, limit: u32) -> Option<u32> {
     let sum = so_far.checked_add(u32::try_from(more).ok()?)?;
@@ -310,6 +320,7 @@ mod tests {
         );
         let hello = || ClientBody::Hello {
             software: "test".into(),
+            login: None,
         };
         assert!(send(&mut session, 1, ClientBody::Ping).is_err());
         assert!(send(&mut session, 1, hello()).is_err(), "with a number");

@@ -1,7 +1,9 @@
 use super::{Batch, Violation, check_label};
 use crate::protocol::frame::BodyLimits;
-use crate::protocol::limits::{MAX_DATA_BODY, MAX_GREETING_BODY, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
-use crate::protocol::message::{ClientBody, ClientMessage, FileMessage};
+use crate::protocol::limits::{
+    MAX_DATA_BODY, MAX_GREETING_BODY, MAX_MESSAGE_BODY, MAX_PAGE_BODY, MAX_PASSWORD, MAX_USER_NAME,
+};
+use crate::protocol::message::{ClientBody, ClientMessage, FileMessage, Login};
 
 /// The server's side of a conversation: what the client may say next.
 #[derive(Debug)]
@@ -65,8 +67,9 @@ impl ServerSession {
         let ClientMessage { number, body } = message;
         match &mut self.state {
             State::Greeting => match body {
-                ClientBody::Hello { software } if *number == 0 => {
+                ClientBody::Hello { software, login } if *number == 0 => {
                     check_label(software)?;
+                    login.as_ref().map_or(Ok(()), check_login)?;
                     self.state = State::Ready;
                     Ok(Received::Greeting)
                 }
@@ -112,7 +115,9 @@ impl ServerSession {
             | ClientBody::Stat { .. }
             | ClientBody::Rename { .. }
             | ClientBody::Remove { .. }
-            | ClientBody::MakeFolder { .. } => State::Ready,
+            | ClientBody::MakeFolder { .. }
+            | ClientBody::Sessions
+            | ClientBody::Kick { .. } => State::Ready,
             ClientBody::Download { files } => State::Downloading {
                 number,
                 batch: Batch::new(*files)?,
@@ -131,6 +136,7 @@ impl ServerSession {
         if number <= self.last_number {
             return match body {
                 ClientBody::List { .. }
+                | ClientBody::Sessions
                 | ClientBody::Download { .. }
                 | ClientBody::Upload { .. } => Err(Violation(
                     "a list or transfer cannot be asked for again by its number",
@@ -182,6 +188,13 @@ impl ServerSession {
     }
 }
 
+fn check_login(login: &Login) -> Result<(), Violation> {
+    if login.user.len() > MAX_USER_NAME || login.password.len() > MAX_PASSWORD {
+        return Err(Violation("a user or password that is too long"));
+    }
+    Ok(())
+}
+
 fn page_limit(batch: &Batch) -> usize {
     if batch.may_list() {
         MAX_PAGE_BODY
@@ -205,6 +218,7 @@ mod tests {
             0,
             ClientBody::Hello {
                 software: "test".into(),
+                login: None,
             },
         )
     }
@@ -219,8 +233,26 @@ mod tests {
     fn nothing_comes_before_the_greeting_and_it_comes_once() {
         let mut session = ServerSession::new();
         let software = "x".repeat(crate::protocol::limits::MAX_LABEL + 1);
-        let long = message(0, ClientBody::Hello { software });
+        let long = message(
+            0,
+            ClientBody::Hello {
+                software,
+                login: None,
+            },
+        );
         assert!(session.receive(&long).is_err());
+        for (user, password) in [(65, 1), (1, 1025)] {
+            let login = Login {
+                user: "u".repeat(user),
+                password: "p".repeat(password),
+            };
+            let software = "test".into();
+            let long = ClientBody::Hello {
+                software,
+                login: Some(login),
+            };
+            assert!(session.receive(&message(0, long)).is_err());
+        }
         assert!(session.receive(&message(1, ClientBody::Ping)).is_err());
         assert!(session.receive_data(1).is_err());
         assert_eq!(session.body_limits().message, MAX_GREETING_BODY);

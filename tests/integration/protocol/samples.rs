@@ -37,6 +37,7 @@ pub fn client() -> Vec<ClientMessage> {
     let bodies = [
         ClientBody::Hello {
             software: text("fileshare/0.1.0"),
+            login: None,
         },
         ClientBody::Ping,
         ClientBody::Info,

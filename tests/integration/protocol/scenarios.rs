@@ -57,6 +57,7 @@ impl Script {
     fn greeting(self) -> Self {
         let hello = ClientBody::Hello {
             software: "example/1".into(),
+            login: None,
         };
         let welcome = ServerBody::Welcome {
             software: "example/1".into(),
@@ -226,6 +227,7 @@ fn conversations() -> Vec<Script> {
     use WireConflict::{Refuse, Rename, Replace};
     let hello = || ClientBody::Hello {
         software: "example/1".into(),
+        login: None,
     };
     let welcome = || ServerBody::Welcome {
         software: "example/1".into(),
@@ -448,6 +450,7 @@ fn conversations() -> Vec<Script> {
 fn violations_of_clients() -> Vec<Script> {
     let hello = |software: &str| ClientBody::Hello {
         software: software.into(),
+        login: None,
     };
     let rejected =
         |name, about, why: &str| Script::new(name, about, &format!("server rejects: {why}"));
@@ -849,6 +852,7 @@ fn violations_of_servers() -> Vec<Script> {
             0,
             ClientBody::Hello {
                 software: "example/1".into(),
+                login: None,
             },
         )
         .client(1, ClientBody::Ping)

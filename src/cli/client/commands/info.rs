@@ -187,6 +187,8 @@ mod tests {
             idle_timeout: 1800,
             portable_names: true,
             durable: true,
+            confined: false,
+            user: None,
             role: 2,
             capabilities: vec![],
             unhashed_files: 0,
