@@ -234,7 +234,12 @@ impl Client {
             if_match: precondition.if_match.map(Into::into),
             dry_run,
         };
-        self.ask_item(request, Repeat::Never).await
+        match self.ask(request, Repeat::Never).await? {
+            ServerBody::Removed { item, .. } => {
+                Item::try_from(item).map_err(|error| link::broken(&error))
+            }
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Makes a folder and the missing ones above it.

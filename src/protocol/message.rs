@@ -109,7 +109,7 @@ pub enum ClientBody {
     /// Uploading, until all files are described. Answer: [`ServerBody::UploadReady`].
     UploadPage {
         /// The next files, 1 to 4096.
-        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 16>")]
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 24>")]
         files: Vec<UploadFile>,
     },
     /// Uploading. Each described file is closed exactly once and in order: by `Begin`, data frames
@@ -128,6 +128,50 @@ pub enum ClientBody {
     Kick {
         /// Its number, from a [`WireSession`].
         id: u64,
+    },
+    /// Ready. What changes from here on belongs to one command of the user, which
+    /// [`ClientBody::Undo`] takes back as a whole; without it every request is a command of its own.
+    /// Not answered.
+    Command {
+        /// A number of the client's choice: another connection that says the same one goes on with
+        /// the same command.
+        id: u64,
+    },
+    /// Ready. What was replaced or removed and is still kept. Answer: one or more
+    /// [`ServerBody::Trash`].
+    Trash {
+        /// The folder that it was in; `None` is the root.
+        #[serde(deserialize_with = "text::optional")]
+        folder: Option<String>,
+        /// Globs relative to the folder; none lists everything. At most 64.
+        #[serde(deserialize_with = "text::several::<_, MAX_TEXTS>")]
+        patterns: Vec<String>,
+    },
+    /// Ready. Brings a kept file back under its name; what stands there is kept in its turn.
+    /// Answer: [`ServerBody::Item`].
+    Restore {
+        /// The full name that it had.
+        #[serde(deserialize_with = "text::text")]
+        name: String,
+        /// Which one of those that had the name; 1 is the one that went last.
+        version: u32,
+        /// Check everything, change nothing.
+        dry_run: bool,
+    },
+    /// Ready. Takes back this user's last command that changed something. Answer: one or more
+    /// [`ServerBody::Undone`].
+    Undo {
+        /// Check everything, change nothing.
+        dry_run: bool,
+    },
+    /// Downloading, before the page that names the file: the client has its beginning already.
+    Resume {
+        /// The file's place in the batch.
+        index: u32,
+        /// How many bytes of it, a multiple of 64 KiB and at least one.
+        offset: u64,
+        /// Their MD5. When the server's file begins with the same, its `Begin` has this offset.
+        digest: WireDigest,
     },
 }
 
@@ -167,6 +211,9 @@ pub struct UploadFile {
     pub on_conflict: WireConflict,
     /// Only if the file that stands there has this id.
     pub if_match: Option<WireDigest>,
+    /// What the client calls these bytes, a number that nobody can guess: a server keeps what it got
+    /// of them, when the upload is cut, for whoever of the same user says the same. 0: it need not.
+    pub token: u64,
 }
 
 /// What to do when a name is taken.
@@ -187,7 +234,7 @@ pub enum FileMessage {
     Begin {
         /// The file's place in the batch, counted from 0.
         index: u32,
-        /// Where in the file the first data frame goes; 0 in this version.
+        /// Where in the file the first data frame goes: 0, or what the other side has offered.
         offset: u64,
         /// What the server knows of it (downloads only).
         entry: Option<WireEntry>,
@@ -282,6 +329,78 @@ pub enum ServerBody {
         /// Whether this message ends the answer.
         last: bool,
     },
+    /// Answers [`ClientBody::Trash`], in order of names (bytes) and then of versions.
+    Trash {
+        /// The next files, at most 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 44>")]
+        files: Vec<WireKept>,
+        /// Whether this message ends the answer.
+        last: bool,
+    },
+    /// Answers [`ClientBody::Undo`]: what became of each change of the command, the last one first.
+    Undone {
+        /// The next changes, at most 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 13>")]
+        changes: Vec<WireUndone>,
+        /// Whether this message ends the answer.
+        last: bool,
+    },
+    /// Answers [`ClientBody::Remove`].
+    Removed {
+        /// What was removed.
+        item: WireItem,
+        /// Whether it is kept in the trash, whole.
+        kept: bool,
+    },
+}
+
+/// A file that was replaced or removed and is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireKept {
+    /// The full name that it had.
+    #[serde(deserialize_with = "text::text")]
+    pub name: String,
+    /// Which one of those that had the name; 1 is the one that went last.
+    pub version: u32,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Time of its last change: seconds since the Unix epoch …
+    pub modified_seconds: i64,
+    /// … and nanoseconds, below 1,000,000,000.
+    pub modified_nanoseconds: u32,
+    /// When it was replaced or removed: seconds since the Unix epoch …
+    pub kept_seconds: i64,
+    /// … and nanoseconds, below 1,000,000,000.
+    pub kept_nanoseconds: u32,
+}
+
+/// What became of one change that was to be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireUndone {
+    /// The file or folder, by the full name that it has now, or had if it is gone.
+    #[serde(deserialize_with = "text::text")]
+    pub name: String,
+    /// How it was taken back, or why not.
+    pub outcome: UndoOutcome,
+}
+
+/// How a change was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UndoOutcome {
+    /// It had been added, and is gone; a file is kept in the trash.
+    Removed,
+    /// It had been replaced or removed, and is back.
+    Restored,
+    /// It had been renamed, and has its old name again.
+    Renamed,
+    /// It was left as it is.
+    Failed {
+        /// Why ([`ErrorCode`](super::ErrorCode)).
+        code: u16,
+        /// The same for people, at most 8 KiB.
+        #[serde(deserialize_with = "text::text")]
+        detail: String,
+    },
 }
 
 /// One client's session, as an administrator sees it.
@@ -314,7 +433,7 @@ pub struct WireSession {
 /// What the server says to a file that a client wants to upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// Send it.
+    /// Send it, from its beginning.
     Start,
     /// The name is taken by this file. With [`WireConflict::Replace`] it may be sent all the same.
     Exists(Box<WireEntry>),
@@ -325,6 +444,14 @@ pub enum Verdict {
         /// The same for people, at most 8 KiB.
         #[serde(deserialize_with = "text::text")]
         detail: String,
+    },
+    /// Send it; the server has its beginning already, from an upload with the same token.
+    Resume {
+        /// How many bytes of it, a multiple of 64 KiB and at least one.
+        offset: u64,
+        /// Their MD5. When the client's file begins with the same, its `Begin` may have this
+        /// offset.
+        digest: WireDigest,
     },
 }
 
@@ -410,4 +537,17 @@ pub struct ServerInfo {
     pub left_out_twins: u64,
     /// … and what the server may not read.
     pub left_out_unreadable: u64,
+    /// Replaced and removed files that are kept,
+    pub trash_files: u64,
+    /// … their bytes,
+    pub trash_bytes: u64,
+    /// … for how many seconds (0: nothing is kept),
+    pub keep_removed: u64,
+    /// … and how many bytes of them at most.
+    pub keep_removed_size: u64,
+    /// Stored files whose content is not what was stored: how many are known,
+    pub damaged_files: u64,
+    /// … and the first of them by name, at most 64.
+    #[serde(deserialize_with = "text::several::<_, MAX_CAPABILITIES>")]
+    pub damaged: Vec<String>,
 }

@@ -154,6 +154,7 @@ pub fn upload_file(name: &str, size: Option<u64>) -> UploadFile {
         executable: false,
         on_conflict: WireConflict::Refuse,
         if_match: None,
+        token: 0,
     }
 }
 

@@ -204,6 +204,7 @@ impl Pending {
                 OnConflict::Rename => WireConflict::Rename,
             },
             if_match: self.precondition.if_match.map(Into::into),
+            token: 0,
         }
     }
 

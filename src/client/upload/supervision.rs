@@ -136,10 +136,10 @@ impl<'a, 'b> Supervision<'a, 'b> {
                 let failure = Failure::from_wire(code, &detail);
                 Box::new(move || tell(Event::Failed(index, failure)))
             }
-            Verdict::Start if self.rehearsal.is_some() => {
+            Verdict::Start | Verdict::Resume { .. } if self.rehearsal.is_some() => {
                 Box::new(move || tell(Event::Left(index, Status::WouldTransfer, None)))
             }
-            Verdict::Start => {
+            Verdict::Start | Verdict::Resume { .. } => {
                 let origin = file.source.begin();
                 Box::new(move || origin.open(None))
             }

@@ -86,15 +86,31 @@ impl Batch {
         Ok(())
     }
 
+    /// The receiver has the beginning of a file that the next page is going to name.
+    pub fn check_resume(&self, index: u32, offset: u64) -> Result<(), Violation> {
+        let page_ends = self.listed.saturating_add(MAX_PAGE_ITEMS as u32);
+        if !(self.listed..page_ends.min(self.total)).contains(&index) {
+            return Err(Violation(
+                "the beginning of a file that no next page can name",
+            ));
+        }
+        if offset == 0 || !offset.is_multiple_of(SEGMENT as u64) {
+            return Err(Violation(
+                "the beginning of a file that is no whole segments",
+            ));
+        }
+        Ok(())
+    }
+
     /// Something is said of the file that is being sent.
     pub fn file(&mut self, message: &FileMessage) -> Result<(), Violation> {
         match message {
             FileMessage::Begin { index, offset, .. } => {
                 self.check_next(*index)?;
-                if *offset != 0 {
-                    return Err(Violation("a file that does not begin at its beginning"));
+                if !offset.is_multiple_of(SEGMENT as u64) {
+                    return Err(Violation("a file that does not begin on a segment"));
                 }
-                self.open_file = Some(OpenFile { position: 0 });
+                self.open_file = Some(OpenFile { position: *offset });
                 Ok(())
             }
             FileMessage::End { .. } => {

@@ -32,6 +32,9 @@ enum Expects {
     Info,
     Pages,
     Sessions,
+    Trash,
+    Undone,
+    Removed,
     Item,
     Download(Batch),
     Upload(Upload),
@@ -76,7 +79,13 @@ impl ClientSession {
     pub fn body_limits(&self) -> BodyLimits {
         let (message, data) = match self.pending.front().map(|p| &p.expects) {
             _ if !self.greeted => (MAX_GREETING_BODY, None),
-            Some(Expects::Pages | Expects::Sessions | Expects::Upload(_)) => (MAX_PAGE_BODY, None),
+            Some(
+                Expects::Pages
+                | Expects::Sessions
+                | Expects::Trash
+                | Expects::Undone
+                | Expects::Upload(_),
+            ) => (MAX_PAGE_BODY, None),
             Some(Expects::Download(batch)) if batch.has_open_file() => {
                 (MAX_MESSAGE_BODY, Some(MAX_DATA_BODY))
             }
@@ -107,8 +116,12 @@ impl ClientSession {
             ClientBody::Sessions | ClientBody::Kick { .. } => Expects::Sessions,
             ClientBody::Stat { .. }
             | ClientBody::Rename { .. }
-            | ClientBody::Remove { .. }
-            | ClientBody::MakeFolder { .. } => Expects::Item,
+            | ClientBody::MakeFolder { .. }
+            | ClientBody::Restore { .. } => Expects::Item,
+            ClientBody::Remove { .. } => Expects::Removed,
+            ClientBody::Trash { .. } => Expects::Trash,
+            ClientBody::Undo { .. } => Expects::Undone,
+            ClientBody::Command { .. } => return Ok(()),
             ClientBody::Download { files } => Expects::Download(Batch::new(*files)?),
             ClientBody::Upload { files } => Expects::Upload(Upload {
                 batch: Batch::new(*files)?,
@@ -138,6 +151,9 @@ impl ClientSession {
                 batch.list(files.len())
             }
             (Expects::Download(_), ClientBody::Skip { .. }) => Ok(()),
+            (Expects::Download(batch), ClientBody::Resume { index, offset, .. }) => {
+                batch.check_resume(*index, *offset)
+            }
             (Expects::Upload(upload), ClientBody::UploadPage { files }) => {
                 upload.batch.list(files.len())
             }
@@ -215,8 +231,16 @@ impl Expects {
         match (self, body) {
             (Expects::Pong, ServerBody::Pong)
             | (Expects::Item, ServerBody::Item(_))
+            | (Expects::Removed, ServerBody::Removed { .. })
             | (
-                Expects::Pong | Expects::Info | Expects::Item | Expects::Pages | Expects::Sessions,
+                Expects::Pong
+                | Expects::Info
+                | Expects::Item
+                | Expects::Pages
+                | Expects::Sessions
+                | Expects::Trash
+                | Expects::Undone
+                | Expects::Removed,
                 ServerBody::Refused { .. },
             ) => Ok(Answer::Final),
             (_, ServerBody::Alive) => Ok(Answer::Partial),
@@ -229,6 +253,10 @@ impl Expects {
             (Expects::Pages, ServerBody::Page { items, last }) => check_page(items.len(), *last),
             (Expects::Sessions, ServerBody::Sessions { sessions, last }) => {
                 check_page(sessions.len(), *last)
+            }
+            (Expects::Trash, ServerBody::Trash { files, last }) => check_page(files.len(), *last),
+            (Expects::Undone, ServerBody::Undone { changes, last }) => {
+                check_page(changes.len(), *last)
             }
             (Expects::Download(_), ServerBody::File(FileMessage::Begin { entry: None, .. })) => {
                 Err(Violation("a file that nothing is said of"))
@@ -422,6 +450,7 @@ mod tests {
             executable: false,
             on_conflict: crate::protocol::message::WireConflict::Refuse,
             if_match: None,
+            token: 0,
         };
         send(
             &mut session,

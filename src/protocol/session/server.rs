@@ -86,6 +86,9 @@ impl ServerSession {
                     batch.list(files.len()).map(|()| Received::Part)
                 }
                 ClientBody::Skip { index } if *index < batch.listed() => Ok(Received::Part),
+                ClientBody::Resume { index, offset, .. } => {
+                    batch.check_resume(*index, *offset).map(|()| Received::Part)
+                }
                 _ => Err(Violation("not a part of a download")),
             },
             State::Uploading { batch, .. } => {
@@ -117,7 +120,11 @@ impl ServerSession {
             | ClientBody::Remove { .. }
             | ClientBody::MakeFolder { .. }
             | ClientBody::Sessions
-            | ClientBody::Kick { .. } => State::Ready,
+            | ClientBody::Kick { .. }
+            | ClientBody::Trash { .. }
+            | ClientBody::Restore { .. }
+            | ClientBody::Undo { .. } => State::Ready,
+            ClientBody::Command { .. } => return Ok(Received::Part),
             ClientBody::Download { files } => State::Downloading {
                 number,
                 batch: Batch::new(*files)?,
@@ -137,6 +144,8 @@ impl ServerSession {
             return match body {
                 ClientBody::List { .. }
                 | ClientBody::Sessions
+                | ClientBody::Trash { .. }
+                | ClientBody::Undo { .. }
                 | ClientBody::Download { .. }
                 | ClientBody::Upload { .. } => Err(Violation(
                     "a list or transfer cannot be asked for again by its number",
@@ -300,6 +309,7 @@ mod tests {
             executable: false,
             on_conflict: crate::protocol::message::WireConflict::Refuse,
             if_match: None,
+            token: 0,
         };
         let page = ClientBody::UploadPage {
             files: vec![file.clone(), file],

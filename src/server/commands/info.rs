@@ -35,5 +35,11 @@ pub(super) async fn run(context: &Context, role: Role, version: u8) -> Result<Se
         left_out_names: facts.left_out.names,
         left_out_twins: facts.left_out.twins,
         left_out_unreadable: facts.left_out.unreadable,
+        trash_files: 0,
+        trash_bytes: 0,
+        keep_removed: 0,
+        keep_removed_size: 0,
+        damaged_files: 0,
+        damaged: Vec::new(),
     })))
 }

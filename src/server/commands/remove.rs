@@ -24,5 +24,8 @@ pub(super) async fn run(
         Ok(item)
     })
     .await?;
-    Ok(ServerBody::Item((&item).into()))
+    Ok(ServerBody::Removed {
+        item: (&item).into(),
+        kept: false,
+    })
 }

@@ -4,7 +4,8 @@ use fileshare::protocol::codec::{self, CodecError};
 use fileshare::protocol::limits::{MAX_DIGEST, MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerInfo, ServerMessage,
-    UploadFile, UploadResult, Verdict, WireConflict, WireSession,
+    UndoOutcome, UploadFile, UploadResult, Verdict, WireConflict, WireKept, WireSession,
+    WireUndone,
 };
 use fileshare::protocol::{WireDigest, WireEntry, WireItem, WireRef};
 use proptest::collection::vec;
@@ -49,8 +50,9 @@ prop_compose! {
             Just(WireConflict::Refuse), Just(WireConflict::Replace), Just(WireConflict::Rename),
         ],
         if_match in of(digest()),
+        token in any::<u64>(),
     ) -> UploadFile {
-        UploadFile { name, size, modified, executable, on_conflict, if_match }
+        UploadFile { name, size, modified, executable, on_conflict, if_match, token }
     }
 }
 
@@ -100,6 +102,32 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn kept()(
+        name in any::<String>(),
+        version in any::<u32>(),
+        size in any::<u64>(),
+        times in any::<[(i64, u32); 2]>(),
+    ) -> WireKept {
+        let [(modified_seconds, modified_nanoseconds), (kept_seconds, kept_nanoseconds)] = times;
+        WireKept {
+            name, version, size, modified_seconds, modified_nanoseconds, kept_seconds,
+            kept_nanoseconds,
+        }
+    }
+}
+
+fn undone() -> impl Strategy<Value = WireUndone> {
+    let outcome = prop_oneof![
+        Just(UndoOutcome::Removed),
+        Just(UndoOutcome::Restored),
+        Just(UndoOutcome::Renamed),
+        (any::<u16>(), any::<String>())
+            .prop_map(|(code, detail)| UndoOutcome::Failed { code, detail }),
+    ];
+    (any::<String>(), outcome).prop_map(|(name, outcome)| WireUndone { name, outcome })
+}
+
 fn client_body() -> impl Strategy<Value = ClientBody> {
     prop_oneof![
         (any::<String>(), of(login()))
@@ -145,19 +173,38 @@ fn client_body() -> impl Strategy<Value = ClientBody> {
         Just(ClientBody::Alive),
         Just(ClientBody::Sessions),
         any::<u64>().prop_map(|id| ClientBody::Kick { id }),
+        any::<u64>().prop_map(|id| ClientBody::Command { id }),
+        (any::<Option<String>>(), vec(any::<String>(), 0..5))
+            .prop_map(|(folder, patterns)| ClientBody::Trash { folder, patterns }),
+        (any::<String>(), any::<u32>(), any::<bool>()).prop_map(|(name, version, dry_run)| {
+            ClientBody::Restore {
+                name,
+                version,
+                dry_run,
+            }
+        }),
+        any::<bool>().prop_map(|dry_run| ClientBody::Undo { dry_run }),
+        (any::<u32>(), any::<u64>(), digest()).prop_map(|(index, offset, digest)| {
+            ClientBody::Resume {
+                index,
+                offset,
+                digest,
+            }
+        }),
     ]
 }
 
 prop_compose! {
     fn info()(
         texts in any::<(String, String, Option<String>, Option<String>)>(),
-        numbers in any::<[u64; 13]>(),
+        numbers in any::<[u64; 17]>(),
         options in any::<[Option<u64>; 3]>(),
         small in any::<(u16, u32, u8, bool, bool, bool)>(),
-        capabilities in vec(any::<String>(), 0..10),
+        lists in [vec(any::<String>(), 0..10), vec(any::<String>(), 0..10)],
     ) -> ServerInfo {
-        let [uptime, files, bytes, idle_timeout, unhashed_files, unhashed_bytes, a, b, c, d, e, f, _]
-            = numbers;
+        let [uptime, files, bytes, idle_timeout, unhashed_files, unhashed_bytes, a, b, c, d, e, f,
+            trash_files, trash_bytes, keep_removed, keep_removed_size, damaged_files] = numbers;
+        let [capabilities, damaged] = lists;
         ServerInfo {
             software: texts.0,
             protocol: small.0,
@@ -185,6 +232,12 @@ prop_compose! {
             left_out_names: d,
             left_out_twins: e,
             left_out_unreadable: f,
+            trash_files,
+            trash_bytes,
+            keep_removed,
+            keep_removed_size,
+            damaged_files,
+            damaged,
         }
     }
 }
@@ -195,6 +248,7 @@ fn verdict() -> impl Strategy<Value = Verdict> {
         entry().prop_map(|entry| Verdict::Exists(Box::new(entry))),
         (any::<u16>(), any::<String>())
             .prop_map(|(code, detail)| Verdict::Refused { code, detail }),
+        (any::<u64>(), digest()).prop_map(|(offset, digest)| Verdict::Resume { offset, digest }),
     ]
 }
 
@@ -230,6 +284,11 @@ fn server_body() -> impl Strategy<Value = ServerBody> {
         Just(ServerBody::Alive),
         (vec(session(), 0..20), any::<bool>())
             .prop_map(|(sessions, last)| ServerBody::Sessions { sessions, last }),
+        (vec(kept(), 0..20), any::<bool>())
+            .prop_map(|(files, last)| ServerBody::Trash { files, last }),
+        (vec(undone(), 0..20), any::<bool>())
+            .prop_map(|(changes, last)| ServerBody::Undone { changes, last }),
+        (item(), any::<bool>()).prop_map(|(item, kept)| ServerBody::Removed { item, kept }),
     ]
 }
 
@@ -275,7 +334,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_decoded_without_panic_and_within_bounds(
-        number in any::<u32>(), variant in 0u32..20, rest in vec(any::<u8>(), 0..2000)
+        number in any::<u32>(), variant in 0u32..24, rest in vec(any::<u8>(), 0..2000)
     ) {
         let bytes = [&number.to_le_bytes(), &variant.to_le_bytes(), &rest[..]].concat();
         let (client, server) = decode_within_bounds(&bytes);
@@ -313,7 +372,7 @@ proptest! {
 #[test]
 fn lists_and_strings_cost_no_more_than_was_promised() {
     // The variant of each message that begins with a list or a string, and its smallest item.
-    let smallest: [(u32, &[u8]); 9] = [
+    let smallest: [(u32, &[u8]); 11] = [
         (0, b"a"),
         (3, &[0; 16]),
         (4, &[0; 12]),
@@ -321,8 +380,10 @@ fn lists_and_strings_cost_no_more_than_was_promised() {
         (8, &[0; 4]),
         (9, &[0; 12]),
         (9, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
-        (11, &[0; 16]),
+        (11, &[0; 24]),
         (12, &[0; 51]),
+        (13, &[0; 44]),
+        (14, &[0; 12]),
     ];
     for (variant, item) in smallest {
         for claimed in [

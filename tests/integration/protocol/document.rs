@@ -239,6 +239,7 @@ fn every_variant_has_its_number_and_content() {
         "Item",
         "Ref",
         "ServerBody",
+        "UndoOutcome",
         "UploadResult",
         "Verdict",
     ];

@@ -3,7 +3,8 @@
 
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerInfo, ServerMessage,
-    UploadFile, UploadResult, Verdict, WireConflict, WireSession,
+    UndoOutcome, UploadFile, UploadResult, Verdict, WireConflict, WireKept, WireSession,
+    WireUndone,
 };
 use fileshare::protocol::{ErrorCode, WireDigest, WireEntry, WireItem, WireRef};
 use fileshare::types::Digest;
@@ -24,6 +25,13 @@ pub fn entry(name: &str, content: &str) -> WireEntry {
         modified_seconds: 1_767_225_600,
         modified_nanoseconds: 500_000_000,
         executable: false,
+    }
+}
+
+fn undone(name: &str, outcome: UndoOutcome) -> WireUndone {
+    WireUndone {
+        name: text(name),
+        outcome,
     }
 }
 
@@ -82,6 +90,7 @@ pub fn client() -> Vec<ClientMessage> {
                 executable: false,
                 on_conflict: WireConflict::Replace,
                 if_match: if_match(),
+                token: 81_985_529_216_486_895,
             }],
         },
         ClientBody::File(FileMessage::Begin {
@@ -101,6 +110,24 @@ pub fn client() -> Vec<ClientMessage> {
         ClientBody::Alive,
         ClientBody::Sessions,
         ClientBody::Kick { id: 12 },
+        ClientBody::Command {
+            id: 81_985_529_216_486_895,
+        },
+        ClientBody::Trash {
+            folder: Some(text("docs")),
+            patterns: vec![text("*.txt")],
+        },
+        ClientBody::Restore {
+            name: text("docs/a.txt"),
+            version: 1,
+            dry_run: false,
+        },
+        ClientBody::Undo { dry_run: true },
+        ClientBody::Resume {
+            index: 0,
+            offset: 65_536,
+            digest: md5(&"x".repeat(65_536)),
+        },
     ];
     let number = |body: &ClientBody| {
         if matches!(body, ClientBody::Hello { .. }) {
@@ -155,6 +182,12 @@ pub fn server() -> Vec<ServerMessage> {
             left_out_names: 4,
             left_out_twins: 5,
             left_out_unreadable: 6,
+            trash_files: 1,
+            trash_bytes: 4,
+            keep_removed: 604_800,
+            keep_removed_size: 1 << 30,
+            damaged_files: 1,
+            damaged: vec![text("b.txt")],
         })),
         ServerBody::Page {
             items: vec![
@@ -186,6 +219,10 @@ pub fn server() -> Vec<ServerMessage> {
                     code: ErrorCode::InvalidName.number(),
                     detail: text("a name has no '.' or '..' part"),
                 },
+                Verdict::Resume {
+                    offset: 65_536,
+                    digest: md5(&"x".repeat(65_536)),
+                },
             ],
         },
         ServerBody::UploadResults {
@@ -216,6 +253,37 @@ pub fn server() -> Vec<ServerMessage> {
                 sent: 0,
             }],
             last: true,
+        },
+        ServerBody::Trash {
+            files: vec![WireKept {
+                name: text("docs/a.txt"),
+                version: 1,
+                size: 4,
+                modified_seconds: 1_767_225_600,
+                modified_nanoseconds: 500_000_000,
+                kept_seconds: 1_767_312_000,
+                kept_nanoseconds: 0,
+            }],
+            last: true,
+        },
+        ServerBody::Undone {
+            changes: vec![
+                undone("new.txt", UndoOutcome::Removed),
+                undone("docs/a.txt", UndoOutcome::Restored),
+                undone("b.txt", UndoOutcome::Renamed),
+                undone(
+                    "c.txt",
+                    UndoOutcome::Failed {
+                        code: ErrorCode::Conflict.number(),
+                        detail: text("it was changed since"),
+                    },
+                ),
+            ],
+            last: true,
+        },
+        ServerBody::Removed {
+            item: WireItem::File(entry("old.txt", "old\n")),
+            kept: true,
         },
     ];
     let number = |body: &ServerBody| {
@@ -253,6 +321,11 @@ pub fn client_name(body: &ClientBody) -> &'static str {
         ClientBody::Alive => "Alive",
         ClientBody::Sessions => "Sessions",
         ClientBody::Kick { .. } => "Kick",
+        ClientBody::Command { .. } => "Command",
+        ClientBody::Trash { .. } => "Trash",
+        ClientBody::Restore { .. } => "Restore",
+        ClientBody::Undo { .. } => "Undo",
+        ClientBody::Resume { .. } => "Resume",
     }
 }
 
@@ -272,6 +345,9 @@ pub fn server_name(body: &ServerBody) -> &'static str {
         ServerBody::UploadEnd => "UploadEnd",
         ServerBody::Alive => "Alive",
         ServerBody::Sessions { .. } => "Sessions",
+        ServerBody::Trash { .. } => "Trash",
+        ServerBody::Undone { .. } => "Undone",
+        ServerBody::Removed { .. } => "Removed",
     }
 }
 

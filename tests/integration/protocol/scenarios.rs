@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use fileshare::protocol::ErrorCode;
 use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerMessage, UploadFile,
-    UploadResult, Verdict, WireConflict, WireSession,
+    ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerMessage, UndoOutcome,
+    UploadFile, UploadResult, Verdict, WireConflict, WireKept, WireSession, WireUndone,
 };
 use fileshare::protocol::{WireItem, WireRef};
 
@@ -104,6 +104,7 @@ fn file(name: &str, size: usize, on_conflict: WireConflict) -> UploadFile {
         executable: false,
         on_conflict,
         if_match: None,
+        token: 0,
     }
 }
 
@@ -118,6 +119,49 @@ fn session(id: u64) -> WireSession {
         file: None,
         received: 0,
         sent: 0,
+    }
+}
+
+fn remove(name: &str) -> ClientBody {
+    ClientBody::Remove {
+        file: WireRef::Name(name.into()),
+        recursive: false,
+        if_match: None,
+        dry_run: false,
+    }
+}
+
+fn removed(name: &str) -> ServerBody {
+    ServerBody::Removed {
+        item: WireItem::File(entry(name, "hello\n")),
+        kept: true,
+    }
+}
+
+fn kept(name: &str) -> WireKept {
+    WireKept {
+        name: name.into(),
+        version: 1,
+        size: 6,
+        modified_seconds: 1_767_225_600,
+        modified_nanoseconds: 0,
+        kept_seconds: 1_767_312_000,
+        kept_nanoseconds: 0,
+    }
+}
+
+fn undone(name: &str, outcome: UndoOutcome) -> WireUndone {
+    WireUndone {
+        name: name.into(),
+        outcome,
+    }
+}
+
+fn resume(index: u32) -> ClientBody {
+    ClientBody::Resume {
+        index,
+        offset: 65_536,
+        digest: md5(&"x".repeat(65_536)),
     }
 }
 
@@ -316,7 +360,7 @@ fn conversations() -> Vec<Script> {
             .server(1, ServerBody::Alive)
             .server(1, ServerBody::Item(WireItem::File(entry("docs/b.txt", "old\n"))))
             .client(2, samples::client().remove(6).body)
-            .server(2, folder("old"))
+            .server(2, ServerBody::Removed { item: WireItem::Folder("old".into()), kept: false })
             .client(3, ClientBody::MakeFolder { name: "new/folder".into(), dry_run: false })
             .server(3, folder("new/folder")),
         Script::new("014-repeated-number", "A request that is said again with its number is answered again and not done again.\nNumbers may leave gaps.", "complete")
@@ -471,6 +515,43 @@ fn conversations() -> Vec<Script> {
             .server(2, sessions(&[12], true))
             .client(3, ClientBody::Kick { id: 12 })
             .server(3, refused(ErrorCode::NotFound, "there is no session 12")),
+        Script::new("050-trash-and-undo", "A command of two removals is taken back; before that one of the files was brought back by hand.", "complete")
+            .greeting()
+            .client(1, ClientBody::Command { id: 7 })
+            .client(1, remove("a.txt"))
+            .server(1, removed("a.txt"))
+            .client(2, remove("b.txt"))
+            .server(2, removed("b.txt"))
+            .client(3, ClientBody::Trash { folder: None, patterns: vec![] })
+            .server(3, ServerBody::Trash { files: vec![kept("a.txt"), kept("b.txt")], last: true })
+            .client(4, ClientBody::Restore { name: "a.txt".into(), version: 1, dry_run: false })
+            .server(4, ServerBody::Item(WireItem::File(entry("a.txt", "hello\n"))))
+            .client(5, ClientBody::Undo { dry_run: false })
+            .server(5, ServerBody::Undone { changes: vec![undone("b.txt", UndoOutcome::Restored)], last: false })
+            .server(5, ServerBody::Undone { changes: vec![undone("a.txt", UndoOutcome::Failed { code: ErrorCode::AlreadyExists.number(), detail: "a.txt exists already".into() })], last: true }),
+        Script::new("051-upload-goes-on", "The second segment of a file of 65,541 bytes; the first one is there.", "complete")
+            .greeting()
+            .client(1, ClientBody::Upload { files: 1 })
+            .client(1, page(vec![UploadFile { token: 77, ..file("big", 65_541, Refuse) }]))
+            .server(1, ready(vec![Verdict::Resume { offset: 65_536, digest: md5(&"x".repeat(65_536)) }]))
+            .client(1, ClientBody::File(FileMessage::Begin { index: 0, offset: 65_536, entry: None }))
+            .data("client", b'x', 5)
+            .client(1, end(&"x".repeat(65_541)))
+            .server(1, results(vec![stored(0, "big", &"x".repeat(65_541))]))
+            .server(1, ServerBody::UploadEnd),
+        Script::new("052-download-goes-on", "The client has the first segment; the second file has changed and begins anew.", "complete")
+            .greeting()
+            .client(1, ClientBody::Download { files: 2 })
+            .client(1, resume(0))
+            .client(1, resume(1))
+            .client(1, names(&["big", "other"]))
+            .server(1, ServerBody::File(FileMessage::Begin { index: 0, offset: 65_536, entry: Some(entry("big", &"x".repeat(65_541))) }))
+            .data("server", b'x', 5)
+            .server(1, ServerBody::File(FileMessage::End { digest: md5(&"x".repeat(65_541)) }))
+            .server(1, ServerBody::File(FileMessage::Begin { index: 1, offset: 0, entry: Some(entry("other", "yyyyy")) }))
+            .data("server", b'y', 5)
+            .server(1, ServerBody::File(FileMessage::End { digest: md5("yyyyy") }))
+            .server(1, ServerBody::DownloadEnd),
         Script::new("046-kicked", "The session that was ended.", "ended by the server")
             .greeting()
             .server(0, refused(ErrorCode::Forbidden, "an administrator ended this session")),
@@ -523,6 +604,30 @@ fn violations_of_clients() -> Vec<Script> {
         )
         .prefaces()
         .client(0, hello(&"x".repeat(256))),
+        rejected(
+            "149-resume-of-no-segments",
+            "What a client has of a file is whole segments.",
+            "the beginning of a file that is no whole segments",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(
+            1,
+            ClientBody::Resume {
+                index: 0,
+                offset: 65_537,
+                digest: md5("x"),
+            },
+        ),
+        rejected(
+            "150-resume-of-a-named-file",
+            "It comes too late: the file may have begun.",
+            "the beginning of a file that no next page can name",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, names(&["big"]))
+        .client(1, resume(0)),
         rejected(
             "106-long-password",
             "1025 bytes of password.",
@@ -795,15 +900,15 @@ fn violations_of_clients() -> Vec<Script> {
         ),
         rejected(
             "138-offset",
-            "In version 1 every file begins at its beginning.",
-            "a file that does not begin at its beginning",
+            "A file goes on at a whole segment only.",
+            "a file that does not begin on a segment",
         )
         .pipe(|script| uploading(script, 1))
         .client(
             1,
             ClientBody::File(FileMessage::Begin {
                 index: 0,
-                offset: 65_536,
+                offset: 65_535,
                 entry: None,
             }),
         ),

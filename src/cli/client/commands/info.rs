@@ -199,6 +199,12 @@ mod tests {
             left_out_names: 0,
             left_out_twins: 0,
             left_out_unreadable: 0,
+            trash_files: 0,
+            trash_bytes: 0,
+            keep_removed: 0,
+            keep_removed_size: 0,
+            damaged_files: 0,
+            damaged: vec![],
         }
     }
 
