@@ -58,7 +58,9 @@ impl RawClient {
         };
         let software = "test".to_owned();
         let login = None;
-        client.send(number, ClientBody::Hello { software, login }).await;
+        client
+            .send(number, ClientBody::Hello { software, login })
+            .await;
         let welcome = client.receive().await.unwrap();
         (client, welcome)
     }
