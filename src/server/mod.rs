@@ -43,6 +43,8 @@ pub struct ServerOptions {
     pub limit_rate: Option<u64>,
     /// The host name that `info` shows.
     pub host: String,
+    /// Whether this process can reach nothing but its own folders, which `info` shows.
+    pub confined: bool,
 }
 
 impl Default for ServerOptions {
@@ -53,6 +55,7 @@ impl Default for ServerOptions {
             idle_timeout: Duration::from_secs(30 * 60),
             limit_rate: None,
             host: "localhost".to_owned(),
+            confined: false,
         }
     }
 }

@@ -3,18 +3,20 @@
 mod args;
 mod banner;
 mod config;
+mod confine;
 mod listen;
 mod machine;
 
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
 use self::args::Arguments;
@@ -28,7 +30,7 @@ use super::usage::explain;
 use crate::access::Role;
 use crate::protocol::ErrorCode;
 use crate::server::{Server, ServerOptions};
-use crate::store::{Durability, NameRules, OpenError, Store, StoreOptions};
+use crate::store::{Durability, NameRules, OpenError, Places, Store, StoreOptions};
 use crate::types::Printable;
 
 const DEFAULT_ROOT: &str = "./shared";
@@ -74,7 +76,20 @@ fn start(output: &Output, arguments: Arguments) -> Result<(), Failure> {
     options.max_connections = machine::make_room(options.max_connections);
     // Before the store: a port that is taken leaves no trace in the folder.
     let listeners = listen::listen(&arguments.bind, port)?;
-    let runtime = Runtime::new().map_err(|error| Failure::io("cannot start", &error))?;
+    let places = places(&arguments)?;
+    // How many processors there are is told by files that are out of reach afterwards.
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // Threads are confined by the one that starts them: there must be no other one yet.
+    options.confined = confine::confine(
+        &places.root_path,
+        &places.state_path,
+        &files_read_later(&arguments),
+    );
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("cannot start", &error))?;
     let served = runtime.block_on(async {
         // From here on a signal stops the server instead of killing it.
         let signals =
@@ -159,6 +174,17 @@ async fn announce(
     output.flush();
 }
 
+fn places(arguments: &Arguments) -> Result<Places, Failure> {
+    let options = store_options(arguments);
+    Places::open(&options.root, options.state_dir.as_deref())
+        .map_err(|error| refused(options.root, &error))
+}
+
+/// What is read again while the server runs, outside of its folders.
+fn files_read_later(arguments: &Arguments) -> Vec<PathBuf> {
+    arguments.config.iter().cloned().collect()
+}
+
 async fn open(options: StoreOptions) -> Result<Store, Failure> {
     let root = options.root.clone();
     blocking(move || Store::open(options))
@@ -204,6 +230,7 @@ fn server_options(arguments: &Arguments) -> ServerOptions {
         idle_timeout: arguments.idle_timeout.unwrap_or(DEFAULT_IDLE),
         limit_rate: arguments.limit_rate,
         host: machine::host_name(),
+        confined: false,
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn run(context: &Context, role: Role, version: u8) -> Result<Se
         idle_timeout: context.options.idle_timeout.as_secs(),
         portable_names: facts.names == NameRules::Portable,
         durable: facts.durability == Durability::Fsync,
-        confined: false,
+        confined: context.options.confined,
         user: None,
         role: role.level(),
         capabilities: Vec::new(),
