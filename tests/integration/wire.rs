@@ -7,9 +7,10 @@ use fileshare::protocol::codec;
 use fileshare::protocol::frame::BodyLimits;
 use fileshare::protocol::limits::MAX_PAGE_BODY;
 use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadFile, WireConflict,
+    ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerMessage, UploadFile,
+    WireConflict,
 };
-use fileshare::server::Server;
+use fileshare::server::{Origin, Server};
 use fileshare::types::Digest;
 use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
@@ -17,6 +18,12 @@ use tokio::task::JoinHandle;
 /// Small enough to cut pages and content into pieces, and large enough for one answer that comes
 /// while a test is still sending. (Pipes of a few bytes are for the frames' own tests.)
 const PIPE: usize = 1021;
+
+/// Where the client of a test comes from, unless the test says something else.
+pub const PIPE_ORIGIN: Origin = Origin {
+    address: None,
+    encrypted: true,
+};
 
 /// A conversation with a server, message by message.
 pub struct RawClient {
@@ -41,9 +48,37 @@ impl RawClient {
 
     /// Connects and says hello under a number of choice; returns what is answered.
     pub async fn greet_with(server: &Server, number: u32) -> (Self, ServerMessage) {
+        let mut client = Self::connect(server, PIPE_ORIGIN).await;
+        let answer = client.hello(number, None).await;
+        (client, answer)
+    }
+
+    /// Connects over an encrypted stream from this machine and logs in; returns what is answered.
+    pub async fn log_in(server: &Server, user: &str, password: &str) -> (Self, ServerMessage) {
+        Self::log_in_from(server, PIPE_ORIGIN, user, password).await
+    }
+
+    /// The same from somewhere else.
+    pub async fn log_in_from(
+        server: &Server,
+        origin: Origin,
+        user: &str,
+        password: &str,
+    ) -> (Self, ServerMessage) {
+        let mut client = Self::connect(server, origin).await;
+        let login = Login {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        };
+        let answer = client.hello(0, Some(login)).await;
+        (client, answer)
+    }
+
+    /// Connects and agrees on a version.
+    async fn connect(server: &Server, origin: Origin) -> Self {
         let (mut near, far) = tokio::io::duplex(PIPE);
         let server = server.clone();
-        let server = tokio::spawn(async move { server.converse(far).await });
+        let server = tokio::spawn(async move { server.converse(far, origin).await });
         near.write_all(b"FSHR\x01\x01\0\0").await.unwrap();
         let mut answer = [0; 8];
         tokio::io::AsyncReadExt::read_exact(&mut near, &mut answer)
@@ -51,18 +86,18 @@ impl RawClient {
             .unwrap();
         assert_eq!(&answer, b"FSHR\x01\x01\0\0");
         let Connection { reader, writer } = Connection::new(near, None);
-        let mut client = RawClient {
+        RawClient {
             inbox: RawInbox(reader),
             outbox: RawOutbox(writer),
             server,
-        };
+        }
+    }
+
+    async fn hello(&mut self, number: u32, login: Option<Login>) -> ServerMessage {
         let software = "test".to_owned();
-        let login = None;
-        client
-            .send(number, ClientBody::Hello { software, login })
+        self.send(number, ClientBody::Hello { software, login })
             .await;
-        let welcome = client.receive().await.unwrap();
-        (client, welcome)
+        self.receive().await.unwrap()
     }
 
     pub async fn send(&mut self, number: u32, body: ClientBody) {
