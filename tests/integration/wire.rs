@@ -1,4 +1,5 @@
-//! A client that says exactly what a test wants it to say, over a small pipe in memory.
+//! A client that says exactly what a test wants it to say, over a small pipe in memory or any other
+//! stream.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use fileshare::protocol::message::{
 };
 use fileshare::server::{Origin, Server};
 use fileshare::types::Digest;
-use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
 
 /// Small enough to cut pages and content into pieces, and large enough for one answer that comes
@@ -33,10 +34,14 @@ pub struct RawClient {
 }
 
 /// What comes from the server. Must be read while much is sent, as every client must.
-pub struct RawInbox(FrameReader<ReadHalf<DuplexStream>>);
+pub struct RawInbox(FrameReader<ReadHalf<Box<dyn Stream>>>);
 
 /// What goes to the server.
-pub struct RawOutbox(FrameWriter<WriteHalf<DuplexStream>>);
+pub struct RawOutbox(FrameWriter<WriteHalf<Box<dyn Stream>>>);
+
+/// What a conversation can be held over.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl RawClient {
     /// Connects and says hello.
@@ -66,26 +71,29 @@ impl RawClient {
         password: &str,
     ) -> (Self, ServerMessage) {
         let mut client = Self::connect(server, origin).await;
-        let login = Login {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        };
-        let answer = client.hello(0, Some(login)).await;
+        let answer = client.hello(0, Some(login(user, password))).await;
         (client, answer)
     }
 
     /// Connects and agrees on a version.
-    async fn connect(server: &Server, origin: Origin) -> Self {
-        let (mut near, far) = tokio::io::duplex(PIPE);
+    pub async fn connect(server: &Server, origin: Origin) -> Self {
+        let (near, far) = tokio::io::duplex(PIPE);
         let server = server.clone();
         let server = tokio::spawn(async move { server.converse(far, origin).await });
-        near.write_all(b"FSHR\x01\x01\0\0").await.unwrap();
+        Self::over(near, server).await
+    }
+
+    /// Agrees on a version over a stream of choice, at whose other end is `server`.
+    pub async fn over(
+        mut stream: impl Stream + 'static,
+        server: JoinHandle<Result<(), NetError>>,
+    ) -> Self {
+        stream.write_all(b"FSHR\x01\x01\0\0").await.unwrap();
         let mut answer = [0; 8];
-        tokio::io::AsyncReadExt::read_exact(&mut near, &mut answer)
-            .await
-            .unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"FSHR\x01\x01\0\0");
-        let Connection { reader, writer } = Connection::new(near, None);
+        let stream: Box<dyn Stream> = Box::new(stream);
+        let Connection { reader, writer } = Connection::new(stream, None);
         RawClient {
             inbox: RawInbox(reader),
             outbox: RawOutbox(writer),
@@ -93,7 +101,13 @@ impl RawClient {
         }
     }
 
-    async fn hello(&mut self, number: u32, login: Option<Login>) -> ServerMessage {
+    /// The same with a server in another process.
+    pub async fn over_network(stream: impl Stream + 'static) -> Self {
+        Self::over(stream, tokio::spawn(async { Ok(()) })).await
+    }
+
+    /// Says hello; returns what is answered.
+    pub async fn hello(&mut self, number: u32, login: Option<Login>) -> ServerMessage {
         let software = "test".to_owned();
         self.send(number, ClientBody::Hello { software, login })
             .await;
@@ -177,6 +191,14 @@ impl RawInbox {
                 Frame::Data(_) => panic!("file content where a message was expected"),
             }
         }
+    }
+}
+
+/// Who a client says that it is.
+pub fn login(user: &str, password: &str) -> Login {
+    Login {
+        user: user.to_owned(),
+        password: password.to_owned(),
     }
 }
 
