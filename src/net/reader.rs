@@ -171,7 +171,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             Ok(Err(error)) => return Err(NetError::Cut(error)),
             Err(_) => 0,
         };
-        self.paused_until = throttle.map(|throttle| throttle.charge(bytes));
+        self.paused_until = throttle.map(|throttle| throttle.received(bytes));
         match patience {
             Patience::Idle(_) | Patience::Listening if bytes == 0 => {
                 Err(NetError::Timeout("nothing was heard in time"))
