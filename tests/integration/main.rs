@@ -5,9 +5,13 @@ mod allocations;
 mod confinement;
 mod conversation;
 mod cuts;
+#[cfg(target_os = "linux")]
+mod guest;
 mod harness;
 mod hostile_server;
 mod house;
+#[cfg(target_os = "linux")]
+mod limits;
 #[cfg(unix)]
 mod prompt;
 mod protocol;
