@@ -1,7 +1,11 @@
 //! Who may do what: roles, and the one check that every command goes through
 //! (contract section 7, "Roles").
 
+mod password;
+
 use std::fmt;
+
+pub use password::{Password, PasswordError};
 
 /// What somebody may do; each role may do all that the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

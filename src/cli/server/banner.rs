@@ -88,6 +88,7 @@ impl Banner<'_> {
         let address = ServerAddress {
             host: ip.to_string(),
             port,
+            ..ServerAddress::default()
         };
         (address, ip.is_loopback())
     }
