@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 
-use crate::harness::{CLIENT, clean, noise, serve, stderr};
+use crate::harness::{noise, serve_plaintext, stderr};
 
 /// Passes everything on between clients and the server at `server`, but cuts the first `cuts`
 /// connections after so many bytes in either direction. Returns the address to connect to.
@@ -56,12 +56,11 @@ fn a_batch_goes_on_after_cuts_in_both_directions() {
             _ => (desk.path(), root.path()),
         };
         let names = fill(from, 60);
-        let server = serve(root.path(), &[]);
+        let server = serve_plaintext(root.path(), &[]);
         let proxy = cutting_proxy(server.address(), 2, 1_500_000);
-        let output = clean(CLIENT)
-            .args(["--server", &proxy, command])
+        let output = server
+            .client_by(&proxy, desk.path(), &[command])
             .args(&names)
-            .current_dir(desk.path())
             .output()
             .unwrap();
         let said = stderr(&output);
@@ -83,12 +82,11 @@ fn a_client_that_may_not_retry_says_what_is_missing() {
     let root = tempfile::tempdir().unwrap();
     let desk = tempfile::tempdir().unwrap();
     let names = fill(root.path(), 60);
-    let server = serve(root.path(), &[]);
+    let server = serve_plaintext(root.path(), &[]);
     let proxy = cutting_proxy(server.address(), 1, 1_500_000);
-    let output = clean(CLIENT)
-        .args(["--server", &proxy, "--retries", "0", "get"])
+    let output = server
+        .client_by(&proxy, desk.path(), &["--retries", "0", "get"])
         .args(&names)
-        .current_dir(desk.path())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(9), "{}", stderr(&output));

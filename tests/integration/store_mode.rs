@@ -515,7 +515,7 @@ fn peak_memory(pid: u32) -> Option<u64> {
 fn whatever_else_is_said_at_the_port_is_answered_at_once() {
     use std::io::{Read, Write};
 
-    let setting = Setting::new();
+    let setting = Setting::with(&["--plaintext"]);
     for (said, answer) in [
         (&b"GET / HTTP/1.0\r\n\r\n"[..], "HTTP/1.1 400"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "This is a fileshare server"),
@@ -551,7 +551,7 @@ fn a_port_where_something_else_listens_is_told_apart() {
             .unwrap();
     });
     let output = crate::harness::clean(crate::harness::CLIENT)
-        .args(["--server", &address, "list"])
+        .args(["--plaintext", "--server", &address, "list"])
         .current_dir(Path::new("."))
         .output()
         .unwrap();
