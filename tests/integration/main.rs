@@ -4,6 +4,7 @@ mod allocations;
 mod conversation;
 mod cuts;
 mod harness;
+mod hostile_names;
 mod hostile_server;
 mod house;
 #[cfg(unix)]
@@ -12,5 +13,7 @@ mod protocol;
 mod readme;
 mod script;
 mod store_mode;
+#[cfg(unix)]
+mod tools;
 mod usage;
 mod wire;
