@@ -29,7 +29,9 @@ fn client(body: ClientBody) {
         | ClientBody::Download { .. }
         | ClientBody::Upload { .. }
         | ClientBody::Skip { .. }
-        | ClientBody::Alive => {}
+        | ClientBody::Alive
+        | ClientBody::Sessions
+        | ClientBody::Kick { .. } => {}
         ClientBody::List { folder, .. } => folder.iter().for_each(|folder| name(folder)),
         ClientBody::Stat { file, .. } => reference(file),
         ClientBody::Rename {

@@ -129,7 +129,7 @@ impl Client {
     /// What the server says of itself.
     pub async fn info(&mut self) -> Result<ServerInfo, ClientError> {
         match self.ask(ClientBody::Info, Repeat::Safe).await? {
-            ServerBody::Info(info) => Ok(info),
+            ServerBody::Info(info) => Ok(*info),
             other => Err(unexpected(&other)),
         }
     }

@@ -34,6 +34,16 @@ pub enum NetError {
     /// The other side speaks something else.
     #[error("{0}")]
     NotFileshare(&'static str),
+    /// This side began with TLS, and the server was told to speak plaintext.
+    #[error("the other side speaks plaintext")]
+    SpeaksPlaintext,
+    /// The server has shown a certificate and not proved that it holds the key in it: it is not
+    /// the one that the certificate was made for.
+    #[error("it does not hold the key of the certificate that it shows")]
+    KeyNotHeld,
+    /// The TLS handshake failed, or something inside TLS was not sound.
+    #[error("TLS failed: {0}")]
+    Tls(String),
     /// A frame that may not come.
     #[error("{0}")]
     Frame(#[from] FrameError),

@@ -10,6 +10,7 @@ mod heartbeat;
 mod preface;
 mod reader;
 mod throttle;
+mod tls;
 mod writer;
 
 pub use connection::Connection;
@@ -19,4 +20,9 @@ pub use heartbeat::heartbeat;
 pub use preface::{accept_preface, offer_preface, refuse};
 pub use reader::{Frame, FrameReader, Patience};
 pub use throttle::Throttle;
+pub use tls::{
+    IdentityError, PresentedKey, TlsAcceptor, TlsClientStream, TlsIdentity, TlsServerStream, secure,
+};
 pub use writer::FrameWriter;
+
+use preface::{Stranger, turn_away};

@@ -42,6 +42,24 @@ where
     }
 }
 
+/// Server that wants TLS: answers somebody who began without, and says who it was.
+pub(super) async fn turn_away<S>(stream: &mut S) -> NetError
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let bytes = match read_preface(stream).await {
+        Ok(bytes) => bytes,
+        Err(error) => return error,
+    };
+    if ClientPreface::parse(bytes).is_some() {
+        refuse(stream, Refusal::TlsRequired).await;
+        return NetError::NotFileshare("the other side speaks plaintext, and this one TLS");
+    }
+    let stranger = Stranger::of(&bytes);
+    stranger.answer(stream).await;
+    NetError::NotFileshare(stranger.description())
+}
+
 /// Server: refuses the conversation before reading anything.
 pub async fn refuse<S>(stream: &mut S, reason: Refusal)
 where
@@ -122,7 +140,7 @@ async fn read_preface<S: AsyncRead + Unpin>(
 
 /// What somebody speaks who does not speak this protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stranger {
+pub(super) enum Stranger {
     Tls,
     Http,
     Ssh,
@@ -130,7 +148,8 @@ enum Stranger {
 }
 
 impl Stranger {
-    fn of(bytes: &[u8; PREFACE_BYTES]) -> Self {
+    /// Who begins with these bytes.
+    pub(super) fn of(bytes: &[u8]) -> Self {
         const METHODS: [&[u8]; 11] = [
             b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"OPTI", b"PROP", b"CONN", b"HTTP",
             b"PATC", b"TRAC",
@@ -144,7 +163,7 @@ impl Stranger {
         }
     }
 
-    fn description(self) -> &'static str {
+    pub(super) fn description(self) -> &'static str {
         match self {
             Stranger::Tls => "the other side speaks TLS, and this one plaintext",
             Stranger::Http => "the other side speaks HTTP",
@@ -163,14 +182,21 @@ impl Stranger {
                   This is a fileshare server, not a web server: use fileshare-client.\n"
             }
             Stranger::Ssh => b"This is a fileshare server, not SSH: use fileshare-client.\r\n",
-            // A fatal TLS alert, protocol_version (RFC 8446, section 6).
-            Stranger::Tls => &[0x15, 3, 3, 0, 2, 2, 70],
+            Stranger::Tls => return part(stream, &plaintext_to_tls()).await,
             Stranger::Other => {
                 return refuse(stream, Refusal::NotAPreface).await;
             }
         };
         part(stream, words).await;
     }
+}
+
+/// What a plaintext server says to TLS: a fatal alert that any client understands
+/// (protocol_version, RFC 8446 section 6), and behind it the refusal that ours looks for.
+fn plaintext_to_tls() -> Vec<u8> {
+    let alert = [0x15, 3, 3, 0, 2, 2, 70];
+    let refusal = ServerPreface::refusing(Refusal::Plaintext).to_bytes();
+    [&alert[..], &refusal].concat()
 }
 
 #[cfg(test)]

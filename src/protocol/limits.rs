@@ -61,6 +61,9 @@ pub const REMEMBERED_ANSWERS: usize = 8;
 /// How many requests a client may have under way on one connection.
 pub const MAX_PIPELINED: usize = 64;
 
+/// The TLS handshake must be over after this time.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
 /// Preface, greeting and login must be over after this time in all.
 pub const GREETING_TIME: Duration = Duration::from_secs(15);
 

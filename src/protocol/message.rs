@@ -241,7 +241,7 @@ pub enum ServerBody {
     /// Answers [`ClientBody::Ping`].
     Pong,
     /// Answers [`ClientBody::Info`].
-    Info(ServerInfo),
+    Info(Box<ServerInfo>),
     /// Answers [`ClientBody::List`], in order of names (bytes).
     Page {
         /// The next items, at most 4096.

@@ -216,11 +216,7 @@ impl Expects {
             (Expects::Pong, ServerBody::Pong)
             | (Expects::Item, ServerBody::Item(_))
             | (
-                Expects::Pong
-                | Expects::Info
-                | Expects::Item
-                | Expects::Pages
-                | Expects::Sessions,
+                Expects::Pong | Expects::Info | Expects::Item | Expects::Pages | Expects::Sessions,
                 ServerBody::Refused { .. },
             ) => Ok(Answer::Final),
             (_, ServerBody::Alive) => Ok(Answer::Partial),
@@ -230,9 +226,7 @@ impl Expects {
                 info.identity.as_deref().map_or(Ok(()), check_label)?;
                 Ok(Answer::Final)
             }
-            (Expects::Pages, ServerBody::Page { items, last }) => {
-                check_page(items.len(), *last)
-            }
+            (Expects::Pages, ServerBody::Page { items, last }) => check_page(items.len(), *last),
             (Expects::Sessions, ServerBody::Sessions { sessions, last }) => {
                 check_page(sessions.len(), *last)
             }
@@ -471,6 +465,7 @@ mod tests {
         let mut session = ClientSession::new();
         let hello = ClientBody::Hello {
             software: "test".into(),
+            login: None,
         };
         send(&mut session, 0, hello).unwrap();
         send(&mut session, 1, ClientBody::Ping).unwrap();

@@ -8,7 +8,7 @@ use crate::store::{Durability, NameRules};
 pub(super) async fn run(context: &Context, role: Role, version: u8) -> Result<ServerBody, Failure> {
     let store = context.store.clone();
     let facts = blocking(move || Ok(store.facts()?)).await?;
-    Ok(ServerBody::Info(ServerInfo {
+    Ok(ServerBody::Info(Box::new(ServerInfo {
         software: SOFTWARE.to_owned(),
         protocol: version.into(),
         host: context.options.host.clone(),
@@ -35,5 +35,5 @@ pub(super) async fn run(context: &Context, role: Role, version: u8) -> Result<Se
         left_out_names: facts.left_out.names,
         left_out_twins: facts.left_out.twins,
         left_out_unreadable: facts.left_out.unreadable,
-    }))
+    })))
 }

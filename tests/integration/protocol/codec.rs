@@ -3,8 +3,8 @@
 use fileshare::protocol::codec::{self, CodecError};
 use fileshare::protocol::limits::{MAX_DIGEST, MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, ServerBody, ServerInfo, ServerMessage, UploadFile,
-    UploadResult, Verdict, WireConflict,
+    ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerInfo, ServerMessage,
+    UploadFile, UploadResult, Verdict, WireConflict, WireSession,
 };
 use fileshare::protocol::{WireDigest, WireEntry, WireItem, WireRef};
 use proptest::collection::vec;
@@ -81,9 +81,29 @@ fn file_message() -> impl Strategy<Value = FileMessage> {
     ]
 }
 
+prop_compose! {
+    fn login()(user in any::<String>(), password in any::<String>()) -> Login {
+        Login { user, password }
+    }
+}
+
+prop_compose! {
+    fn session()(
+        numbers in any::<[u64; 4]>(),
+        texts in any::<[String; 2]>(),
+        options in any::<[Option<String>; 2]>(),
+        role in any::<u8>(),
+    ) -> WireSession {
+        let ([id, connected, received, sent], [address, activity]) = (numbers, texts);
+        let [user, file] = options;
+        WireSession { id, user, role, address, connected, activity, file, received, sent }
+    }
+}
+
 fn client_body() -> impl Strategy<Value = ClientBody> {
     prop_oneof![
-        any::<String>().prop_map(|software| ClientBody::Hello { software }),
+        (any::<String>(), of(login()))
+            .prop_map(|(software, login)| ClientBody::Hello { software, login }),
         Just(ClientBody::Ping),
         Just(ClientBody::Info),
         (
@@ -123,15 +143,17 @@ fn client_body() -> impl Strategy<Value = ClientBody> {
         file_message().prop_map(ClientBody::File),
         any::<u32>().prop_map(|index| ClientBody::Skip { index }),
         Just(ClientBody::Alive),
+        Just(ClientBody::Sessions),
+        any::<u64>().prop_map(|id| ClientBody::Kick { id }),
     ]
 }
 
 prop_compose! {
     fn info()(
-        texts in (any::<String>(), any::<String>(), any::<Option<String>>()),
+        texts in any::<(String, String, Option<String>, Option<String>)>(),
         numbers in any::<[u64; 13]>(),
         options in any::<[Option<u64>; 3]>(),
-        small in any::<(u16, u32, u8, bool, bool)>(),
+        small in any::<(u16, u32, u8, bool, bool, bool)>(),
         capabilities in vec(any::<String>(), 0..10),
     ) -> ServerInfo {
         let [uptime, files, bytes, idle_timeout, unhashed_files, unhashed_bytes, a, b, c, d, e, f, _]
@@ -151,6 +173,8 @@ prop_compose! {
             idle_timeout,
             portable_names: small.3,
             durable: small.4,
+            confined: small.5,
+            user: texts.3,
             role: small.2,
             capabilities,
             unhashed_files,
@@ -194,7 +218,7 @@ fn server_body() -> impl Strategy<Value = ServerBody> {
         (any::<u16>(), any::<String>())
             .prop_map(|(code, detail)| ServerBody::Refused { code, detail }),
         Just(ServerBody::Pong),
-        info().prop_map(ServerBody::Info),
+        info().prop_map(|info| ServerBody::Info(Box::new(info))),
         (vec(item(), 0..20), any::<bool>())
             .prop_map(|(items, last)| ServerBody::Page { items, last }),
         item().prop_map(ServerBody::Item),
@@ -204,6 +228,8 @@ fn server_body() -> impl Strategy<Value = ServerBody> {
         vec(upload_result(), 0..20).prop_map(|results| ServerBody::UploadResults { results }),
         Just(ServerBody::UploadEnd),
         Just(ServerBody::Alive),
+        (vec(session(), 0..20), any::<bool>())
+            .prop_map(|(sessions, last)| ServerBody::Sessions { sessions, last }),
     ]
 }
 
@@ -287,7 +313,7 @@ proptest! {
 #[test]
 fn lists_and_strings_cost_no_more_than_was_promised() {
     // The variant of each message that begins with a list or a string, and its smallest item.
-    let smallest: [(u32, &[u8]); 8] = [
+    let smallest: [(u32, &[u8]); 9] = [
         (0, b"a"),
         (3, &[0; 16]),
         (4, &[0; 12]),
@@ -296,6 +322,7 @@ fn lists_and_strings_cost_no_more_than_was_promised() {
         (9, &[0; 12]),
         (9, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
         (11, &[0; 16]),
+        (12, &[0; 51]),
     ];
     for (variant, item) in smallest {
         for claimed in [
@@ -342,9 +369,10 @@ fn a_page_is_full_at_its_limit_and_not_before() {
 #[test]
 fn a_body_of_the_largest_size_is_decoded_and_a_larger_one_is_not() {
     for (room, fits) in [(MAX_PAGE_BODY, true), (MAX_PAGE_BODY + 1, false)] {
-        // 4 for the number, 4 for the variant, 8 for the length.
+        // 4 for the number, 4 for the variant, 8 for the length, 1 for no login.
         let body = ClientBody::Hello {
-            software: "x".repeat(room - 16),
+            software: "x".repeat(room - 17),
+            login: None,
         };
         let message = ClientMessage { number: 0, body };
         let bytes = dump::dump(&message).bytes();

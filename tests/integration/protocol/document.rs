@@ -287,10 +287,13 @@ fn the_limits_are_the_constants() {
         ("MAX_PATTERNS", bytes(MAX_PATTERNS)),
         ("MAX_DETAIL", bytes(MAX_DETAIL)),
         ("MAX_LABEL", bytes(MAX_LABEL)),
+        ("MAX_USER_NAME", bytes(MAX_USER_NAME)),
+        ("MAX_PASSWORD", bytes(MAX_PASSWORD)),
         ("MAX_DIGEST", bytes(MAX_DIGEST)),
         ("MAX_CAPABILITIES", bytes(MAX_CAPABILITIES)),
         ("REMEMBERED_ANSWERS", bytes(REMEMBERED_ANSWERS)),
         ("MAX_PIPELINED", bytes(MAX_PIPELINED)),
+        ("HANDSHAKE_TIME", seconds(HANDSHAKE_TIME)),
         ("GREETING_TIME", seconds(GREETING_TIME)),
         ("MESSAGE_TIME", seconds(MESSAGE_TIME)),
         ("RATE_WINDOW", seconds(RATE_WINDOW)),
@@ -354,6 +357,7 @@ fn the_refusals_and_versions_are_the_code_s() {
         Refusal::NotAPreface,
         Refusal::Busy,
         Refusal::TlsRequired,
+        Refusal::Plaintext,
     ]
     .iter()
     .map(|reason| vec![reason.number().to_string(), format!("{reason:?}")])

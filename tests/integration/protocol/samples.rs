@@ -2,8 +2,8 @@
 //! shows.
 
 use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, ServerBody, ServerInfo, ServerMessage, UploadFile,
-    UploadResult, Verdict, WireConflict,
+    ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerInfo, ServerMessage,
+    UploadFile, UploadResult, Verdict, WireConflict, WireSession,
 };
 use fileshare::protocol::{ErrorCode, WireDigest, WireEntry, WireItem, WireRef};
 use fileshare::types::Digest;
@@ -37,7 +37,10 @@ pub fn client() -> Vec<ClientMessage> {
     let bodies = [
         ClientBody::Hello {
             software: text("fileshare/0.1.0"),
-            login: None,
+            login: Some(Login {
+                user: text("anna"),
+                password: text("open sesame"),
+            }),
         },
         ClientBody::Ping,
         ClientBody::Info,
@@ -96,6 +99,8 @@ pub fn client() -> Vec<ClientMessage> {
         }),
         ClientBody::Skip { index: 0 },
         ClientBody::Alive,
+        ClientBody::Sessions,
+        ClientBody::Kick { id: 12 },
     ];
     let number = |body: &ClientBody| {
         if matches!(body, ClientBody::Hello { .. }) {
@@ -123,7 +128,7 @@ pub fn server() -> Vec<ServerMessage> {
             detail: text("no such file"),
         },
         ServerBody::Pong,
-        ServerBody::Info(ServerInfo {
+        ServerBody::Info(Box::new(ServerInfo {
             software: text("fileshare/0.1.0"),
             protocol: 1,
             host: text("attic"),
@@ -138,6 +143,8 @@ pub fn server() -> Vec<ServerMessage> {
             idle_timeout: 1800,
             portable_names: true,
             durable: true,
+            confined: true,
+            user: Some(text("anna")),
             role: 2,
             capabilities: vec![text("example")],
             unhashed_files: 1,
@@ -148,7 +155,7 @@ pub fn server() -> Vec<ServerMessage> {
             left_out_names: 4,
             left_out_twins: 5,
             left_out_unreadable: 6,
-        }),
+        })),
         ServerBody::Page {
             items: vec![
                 WireItem::File(entry("docs/a.txt", "hello\n")),
@@ -196,6 +203,20 @@ pub fn server() -> Vec<ServerMessage> {
         },
         ServerBody::UploadEnd,
         ServerBody::Alive,
+        ServerBody::Sessions {
+            sessions: vec![WireSession {
+                id: 12,
+                user: Some(text("bob")),
+                role: 2,
+                address: text("192.168.1.7:50612"),
+                connected: 90,
+                activity: text("upload"),
+                file: Some(text("docs/a.txt")),
+                received: 65_536,
+                sent: 0,
+            }],
+            last: true,
+        },
     ];
     let number = |body: &ServerBody| {
         if matches!(body, ServerBody::Welcome { .. }) {
@@ -230,6 +251,8 @@ pub fn client_name(body: &ClientBody) -> &'static str {
         ClientBody::File(file) => file_name(file),
         ClientBody::Skip { .. } => "Skip",
         ClientBody::Alive => "Alive",
+        ClientBody::Sessions => "Sessions",
+        ClientBody::Kick { .. } => "Kick",
     }
 }
 
@@ -248,6 +271,7 @@ pub fn server_name(body: &ServerBody) -> &'static str {
         ServerBody::UploadResults { .. } => "UploadResults",
         ServerBody::UploadEnd => "UploadEnd",
         ServerBody::Alive => "Alive",
+        ServerBody::Sessions { .. } => "Sessions",
     }
 }
 

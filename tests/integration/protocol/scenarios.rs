@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use fileshare::protocol::ErrorCode;
 use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadFile, UploadResult,
-    Verdict, WireConflict,
+    ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerMessage, UploadFile,
+    UploadResult, Verdict, WireConflict, WireSession,
 };
 use fileshare::protocol::{WireItem, WireRef};
 
@@ -104,6 +104,20 @@ fn file(name: &str, size: usize, on_conflict: WireConflict) -> UploadFile {
         executable: false,
         on_conflict,
         if_match: None,
+    }
+}
+
+fn session(id: u64) -> WireSession {
+    WireSession {
+        id,
+        user: None,
+        role: 2,
+        address: "192.168.1.7:50612".into(),
+        connected: 5,
+        activity: "idle".into(),
+        file: None,
+        received: 0,
+        sent: 0,
     }
 }
 
@@ -232,6 +246,17 @@ fn conversations() -> Vec<Script> {
     let welcome = || ServerBody::Welcome {
         software: "example/1".into(),
         role: 2,
+    };
+    let login = |user: &str, password: &str| ClientBody::Hello {
+        software: "example/1".into(),
+        login: Some(Login {
+            user: user.into(),
+            password: password.into(),
+        }),
+    };
+    let sessions = |ids: &[u64], last| ServerBody::Sessions {
+        sessions: ids.iter().map(|id| session(*id)).collect(),
+        last,
     };
     let mut all = vec![
         Script::new("001-greeting-and-ping", "The shortest conversation.", "complete")
@@ -426,7 +451,29 @@ fn conversations() -> Vec<Script> {
         Script::new("041-not-welcome", "A refusal instead of a welcome.", "ended by the server")
             .prefaces()
             .client(0, hello())
-            .server(0, refused(ErrorCode::Forbidden, "nobody is welcome here")),
+            .server(0, refused(ErrorCode::Unauthorized, "this server wants a user")),
+        Script::new("043-login", "The greeting says who the client is.", "complete")
+            .prefaces()
+            .client(0, login("anna", "open sesame"))
+            .server(0, welcome())
+            .client(1, ClientBody::Ping)
+            .server(1, ServerBody::Pong),
+        Script::new("044-wrong-login", "The conversation ends; another try needs another connection.", "ended by the server")
+            .prefaces()
+            .client(0, login("anna", "open barley"))
+            .server(0, refused(ErrorCode::Unauthorized, "wrong user or password")),
+        Script::new("045-sessions", "An administrator looks who is there, in two pages, and ends a session.", "complete")
+            .greeting()
+            .client(1, ClientBody::Sessions)
+            .server(1, sessions(&[3], false))
+            .server(1, sessions(&[12, 13], true))
+            .client(2, ClientBody::Kick { id: 12 })
+            .server(2, sessions(&[12], true))
+            .client(3, ClientBody::Kick { id: 12 })
+            .server(3, refused(ErrorCode::NotFound, "there is no session 12")),
+        Script::new("046-kicked", "The session that was ended.", "ended by the server")
+            .greeting()
+            .server(0, refused(ErrorCode::Forbidden, "an administrator ended this session")),
     ];
     all.push(
         Script::new(
@@ -476,6 +523,22 @@ fn violations_of_clients() -> Vec<Script> {
         )
         .prefaces()
         .client(0, hello(&"x".repeat(256))),
+        rejected(
+            "106-long-password",
+            "1025 bytes of password.",
+            "a user or password that is too long",
+        )
+        .prefaces()
+        .client(
+            0,
+            ClientBody::Hello {
+                software: "example/1".into(),
+                login: Some(Login {
+                    user: "anna".into(),
+                    password: "x".repeat(1025),
+                }),
+            },
+        ),
         rejected(
             "104-request-without-a-number",
             "0 is for greetings.",
@@ -556,7 +619,7 @@ fn violations_of_clients() -> Vec<Script> {
         ),
         rejected(
             "121-unknown-variant",
-            "A client says nothing that begins with 15.",
+            "A client says nothing that begins with 99.",
             "malformed message",
         )
         .greeting()
@@ -564,7 +627,7 @@ fn violations_of_clients() -> Vec<Script> {
             "client unknown",
             &[
                 ("00 00 00 09 00", "length 9; kind 0"),
-                ("01 00 00 00 0f 00 00 00", "number 1: variant 15"),
+                ("01 00 00 00 63 00 00 00", "number 1: variant 99"),
             ],
         ),
         rejected(
@@ -608,10 +671,11 @@ fn violations_of_clients() -> Vec<Script> {
             .raw(
                 "client Hello",
                 &[
-                    ("00 00 00 12 00", "length 18; kind 0"),
+                    ("00 00 00 13 00", "length 19; kind 0"),
                     ("00 00 00 00 00 00 00 00", "number 0: Hello"),
                     ("01 00 00 00 00 00 00 00", "software: 1 byte"),
                     ("ff", "never in UTF-8"),
+                    ("00", "login: none"),
                 ],
             ),
         rejected("127-bool-of-two", "A bool is 0 or 1.", "malformed message")
