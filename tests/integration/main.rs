@@ -14,6 +14,8 @@ mod readme;
 mod script;
 mod store_mode;
 #[cfg(unix)]
+#[cfg(target_os = "linux")]
+mod symlink_races;
 mod tools;
 mod usage;
 mod wire;
