@@ -4,109 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fileshare::client::{
-    Client, ClientError, ClientOptions, Download, FileReport, ListQuery, ServerAddress, Target,
+    Client, ClientError, ClientOptions, Download, FileReport, ListQuery, Target,
 };
-use fileshare::digest::Hasher;
-use fileshare::net::{Connection, Frame, Patience};
-use fileshare::protocol::codec;
-use fileshare::protocol::frame::BodyLimits;
-use fileshare::protocol::limits::MAX_PAGE_BODY;
-use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage,
-};
-use fileshare::protocol::{ErrorCode, WireEntry, WireItem};
+use fileshare::protocol::message::{FileMessage, ServerBody};
+use fileshare::protocol::{ErrorCode, WireItem};
 use fileshare::transfer::Silent;
 use fileshare::types::{FileName, FileRef, OnConflict};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
-/// What the evil server says to a request.
-#[derive(Clone)]
-enum Say {
-    Message(Box<ServerBody>),
-    Data(Vec<u8>),
-}
+use crate::tools::evil_server::{EvilServer, Say, begin, download, end, entry, say};
+use crate::tools::transport::Transport;
 
-/// A server that greets properly and then answers every request with `script`.
-async fn evil_server(script: Vec<Say>) -> ServerAddress {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(converse(stream, script.clone()));
-        }
-    });
-    address.parse().unwrap()
-}
-
-async fn converse(mut stream: TcpStream, script: Vec<Say>) {
-    let mut preface = [0; 8];
-    stream.read_exact(&mut preface).await.unwrap();
-    stream.write_all(b"FSHR\x01\x01\0\0").await.unwrap();
-    let Connection {
-        mut reader,
-        mut writer,
-    } = Connection::new(stream, None);
-    let patience = Patience::Idle(std::time::Duration::from_secs(10));
-    while let Ok(Frame::Message(body)) = reader.next(BodyLimits::WIDEST, patience).await {
-        let request: ClientMessage = codec::decode(&body).unwrap();
-        let welcome = vec![say(ServerBody::Welcome {
-            software: "evil\u{1b}[2J".into(),
-            role: 4,
-        })];
-        let answers = match request.body {
-            ClientBody::Hello { .. } => &welcome,
-            // The page that follows is what is answered.
-            ClientBody::Download { .. } => continue,
-            _ => &script,
-        };
-        for answer in answers {
-            let sent = match answer {
-                Say::Message(body) => {
-                    let body = *body.clone();
-                    let message = ServerMessage {
-                        number: request.number,
-                        body,
-                    };
-                    writer.message(&message, MAX_PAGE_BODY).await
-                }
-                Say::Data(bytes) => writer.data(bytes).await,
-            };
-            if sent.is_err() {
-                return;
-            }
-        }
-        let _ = writer.flush().await;
-    }
-}
-
-fn say(body: ServerBody) -> Say {
-    Say::Message(Box::new(body))
-}
-
-fn entry(name: &str, content: &[u8]) -> WireEntry {
-    WireEntry {
-        name: name.into(),
-        id: Some(Hasher::digest_of(content).into()),
-        size: content.len() as u64,
-        modified_seconds: 0,
-        modified_nanoseconds: 0,
-        executable: true,
-    }
-}
-
-fn begin(index: u32, entry: Option<WireEntry>) -> Say {
-    say(ServerBody::File(FileMessage::Begin {
-        index,
-        offset: 0,
-        entry,
-    }))
-}
-
-fn end(content: &[u8]) -> Say {
-    say(ServerBody::File(FileMessage::End {
-        digest: Hasher::digest_of(content).into(),
-    }))
+/// A client in this process, as a program would use it.
+fn client_of(server: &EvilServer) -> Client {
+    let options = ClientOptions {
+        retries: 0,
+        ..ClientOptions::default()
+    };
+    Client::new(server.address().parse().unwrap(), options)
 }
 
 /// Asks for `a` into a fresh folder and returns the failure; checks that nothing was written.
@@ -114,11 +28,8 @@ async fn get_a(script: Vec<Say>) -> ClientError {
     let outer = tempfile::tempdir().unwrap();
     let folder = outer.path().join("inbox");
     std::fs::create_dir(&folder).unwrap();
-    let options = ClientOptions {
-        retries: 0,
-        ..ClientOptions::default()
-    };
-    let mut client = Client::new(evil_server(script).await, options);
+    let server = EvilServer::saying(Transport::Plaintext, script);
+    let mut client = client_of(&server);
     let download = Download {
         file: FileRef::Name(FileName::parse("a").unwrap()),
         target: Target::Folder(folder.clone()),
@@ -153,13 +64,7 @@ async fn another_name_than_the_one_asked_for_is_never_written() {
         "a\u{1b}]52;c;eA==\u{7}",
         "",
     ] {
-        let script = vec![
-            begin(0, Some(entry(name, b"evil"))),
-            Say::Data(b"evil".to_vec()),
-            end(b"evil"),
-            say(ServerBody::DownloadEnd),
-        ];
-        let failure = get_a(script).await;
+        let failure = get_a(download(entry(name, b"evil"), b"evil")).await;
         assert_eq!(failure.code, ErrorCode::Protocol, "{name:?} {failure}");
         assert!(!failure.message.contains('\u{1b}'), "{failure}");
     }
@@ -229,11 +134,8 @@ async fn a_listing_with_names_that_cannot_be_is_refused() {
         items: vec![WireItem::File(entry("../../b", b""))],
         last: true,
     };
-    let options = ClientOptions {
-        retries: 0,
-        ..ClientOptions::default()
-    };
-    let mut client = Client::new(evil_server(vec![say(page)]).await, options);
+    let server = EvilServer::saying(Transport::Plaintext, vec![say(page)]);
+    let mut client = client_of(&server);
     let mut items = 0;
     let listed = client
         .list(&ListQuery::default(), &mut |_| items += 1)

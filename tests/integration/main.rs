@@ -4,6 +4,7 @@ mod allocations;
 mod conversation;
 mod cuts;
 mod harness;
+mod hostile_names;
 mod hostile_server;
 mod house;
 #[cfg(unix)]
@@ -12,5 +13,9 @@ mod protocol;
 mod readme;
 mod script;
 mod store_mode;
+#[cfg(unix)]
+#[cfg(target_os = "linux")]
+mod symlink_races;
+mod tools;
 mod usage;
 mod wire;
