@@ -112,9 +112,8 @@ impl Dialler {
 
     /// The stream as it is. A password goes over it only where nobody can listen.
     fn bare(&self, stream: TcpStream) -> Result<Box<dyn Stream>, Failure> {
-        let here = |peer: SocketAddr| peer.ip().to_canonical().is_loopback();
         match &self.login {
-            Some(login) if !stream.peer_addr().is_ok_and(here) => Err(Failure::new(
+            Some(login) if !stream.peer_addr().is_ok_and(is_this_machine) => Err(Failure::new(
                 ErrorCode::Unauthorized,
                 format!(
                     "the password of {} is not sent in plaintext to another machine ({}): leave out --plaintext on both sides, or log in as nobody",
@@ -242,9 +241,85 @@ impl Dialler {
     }
 }
 
+/// Whether what is sent there cannot leave this machine. A name says nothing about it: it is the
+/// address that was connected to.
+fn is_this_machine(peer: SocketAddr) -> bool {
+    peer.ip().to_canonical().is_loopback()
+}
+
 /// Notes who answered. A role of a later version can do at least what the highest one here can.
 fn connected(role: u8, software: &str) -> Role {
     let role = Role::from_level(role).unwrap_or(Role::Admin);
     debug!(software = %Printable(software), %role, "connected");
     role
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_gets_a_password_in_plaintext() {
+        for (peer, here) in [
+            ("127.0.0.1:1", true),
+            ("127.8.9.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("192.168.1.5:1", false),
+            ("0.0.0.0:1", false),
+            ("128.0.0.1:1", false),
+            ("[::]:1", false),
+            ("[::ffff:10.0.0.1]:1", false),
+            ("[fe80::1]:1", false),
+        ] {
+            assert_eq!(is_this_machine(peer.parse().unwrap()), here, "{peer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_contradicts_itself_is_refused_before_anybody_is_dialled() {
+        let nobody = "127.0.0.1:9";
+        let key = Fingerprint::new([1; 32]);
+        for (address, plaintext, login, code) in [
+            (
+                format!("fileshare://{nobody}#{key}"),
+                true,
+                None,
+                ErrorCode::Usage,
+            ),
+            (
+                format!("fileshare://bob@{nobody}"),
+                false,
+                None,
+                ErrorCode::Unauthorized,
+            ),
+            (
+                format!("fileshare://bob@{nobody}"),
+                false,
+                Some("eve"),
+                ErrorCode::Usage,
+            ),
+            (
+                format!("fileshare://bob@{nobody}"),
+                false,
+                Some("bob"),
+                ErrorCode::Unreachable,
+            ),
+        ] {
+            let dialler = Dialler {
+                address: address.parse().unwrap(),
+                timeout: Duration::from_secs(5),
+                throttle: None,
+                plaintext,
+                trust: Trust::default(),
+                login: login.map(|user: &str| Credentials {
+                    user: user.parse().unwrap(),
+                    password: crate::access::Password::new("canary".to_owned()).unwrap(),
+                }),
+            };
+            let failure = dialler.dial().await.err().unwrap();
+            assert_eq!(failure.code, code, "{failure}");
+            assert!(!failure.message.contains("canary"));
+        }
+    }
 }

@@ -17,5 +17,6 @@ mod store_mode;
 #[cfg(target_os = "linux")]
 mod symlink_races;
 mod tools;
+mod trust;
 mod usage;
 mod wire;
