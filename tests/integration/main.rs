@@ -7,6 +7,7 @@ mod harness;
 mod hostile_names;
 mod hostile_server;
 mod house;
+mod logins;
 #[cfg(unix)]
 mod prompt;
 mod protocol;
