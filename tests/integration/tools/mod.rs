@@ -12,3 +12,11 @@ pub mod names;
 pub mod proxy;
 pub mod surroundings;
 pub mod transport;
+
+/// Panics when a terminal would act on the text, or hide some of it: `Printable` is for that.
+/// Ends of lines and tabs are this program's own.
+pub fn assert_harmless(text: &str) {
+    let own = text.replace(['\n', '\t'], "");
+    let shown = fileshare::types::Printable(&own).to_string();
+    assert_eq!(shown, own, "{text:?}");
+}
