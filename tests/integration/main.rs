@@ -16,6 +16,8 @@ mod store_mode;
 #[cfg(unix)]
 #[cfg(target_os = "linux")]
 mod symlink_races;
+#[cfg(unix)]
+mod terminal;
 mod tools;
 mod usage;
 mod wire;
