@@ -285,7 +285,10 @@ mod tests {
             name,
             ..FileLine::default()
         }));
-        assert!(text.contains(r"a\u009b2J\u202eb\u200b\udb40\udc41\u001bé"), "{text}");
+        assert!(
+            text.contains(r"a\u009b2J\u202eb\u200b\udb40\udc41\u001bé"),
+            "{text}"
+        );
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["name"], name);
     }
