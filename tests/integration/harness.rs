@@ -67,9 +67,15 @@ pub fn serve_plaintext(root: &Path, options: &[&str]) -> RunningServer {
 
 /// A server run in a folder with exactly these arguments, one of which makes it choose a port.
 pub fn serve_in(folder: &Path, arguments: &[&str]) -> RunningServer {
-    let mut child = clean(SERVER)
+    let mut command = clean(SERVER);
+    command.current_dir(folder);
+    serve_by(command, arguments)
+}
+
+/// A server started by a command of choice, with exactly these arguments.
+pub fn serve_by(mut command: Command, arguments: &[&str]) -> RunningServer {
+    let mut child = command
         .args(arguments)
-        .current_dir(folder)
         .env("RUST_LOG", "warn")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -4,16 +4,18 @@ mod allocations;
 mod conversation;
 mod cuts;
 mod harness;
+#[cfg(unix)]
 mod hostile_names;
 mod hostile_server;
 mod house;
+#[cfg(unix)]
+mod private_files;
 #[cfg(unix)]
 mod prompt;
 mod protocol;
 mod readme;
 mod script;
 mod store_mode;
-#[cfg(unix)]
 #[cfg(target_os = "linux")]
 mod symlink_races;
 #[cfg(unix)]

@@ -10,6 +10,7 @@
 pub mod evil_server;
 pub mod names;
 pub mod proxy;
+#[cfg(unix)]
 pub mod surroundings;
 pub mod transport;
 
