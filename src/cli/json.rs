@@ -177,6 +177,7 @@ pub struct InfoLine<'a> {
     pub limits: LimitsBody,
     pub names: &'a str,
     pub durability: &'a str,
+    pub confined: bool,
     pub capabilities: &'a [String],
     pub unhashed: UnhashedBody,
     pub left_out: LeftOutBody,

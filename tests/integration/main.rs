@@ -1,6 +1,8 @@
 //! Everything that is tested from outside the crate, in one binary: one file per subject.
 
 mod allocations;
+#[cfg(target_os = "linux")]
+mod confinement;
 mod conversation;
 mod cuts;
 mod harness;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fileshare::digest::Hasher;
 
-use crate::harness::{CLIENT, SERVER, clean, md5, serve, stderr, text};
+use crate::harness::{CLIENT, SERVER, clean, md5, serve, start, stderr, text};
 use crate::tools::surroundings::Surroundings;
 
 /// The permissions of everything below a folder, by path.
@@ -60,8 +60,9 @@ fn with_open_umask(program: &str) -> Command {
 fn state_and_staging_of_a_server_are_private_whatever_the_umask() {
     let root = tempfile::tempdir().unwrap();
     let desk = tempfile::tempdir().unwrap();
-    let mut server =
-        crate::harness::serve_by(with_open_umask(SERVER), &["--port", "0", text(root.path())]);
+    let mut command = with_open_umask(SERVER);
+    command.args(["--port", "0", text(root.path())]);
+    let mut server = start(command);
     let mut client = server
         .client(desk.path(), &["put", "-", "--as", "half"])
         .stdin(Stdio::piped())

@@ -40,6 +40,7 @@ fn line<'a>(info: &'a ServerInfo, server: &'a str) -> InfoLine<'a> {
             "native"
         },
         durability: if info.durable { "fsync" } else { "none" },
+        confined: info.confined,
         capabilities: &info.capabilities,
         unhashed: UnhashedBody {
             files: info.unhashed_files,
@@ -150,6 +151,14 @@ fn describe(info: &ServerInfo, server: &str) -> String {
         (
             "durability",
             if info.durable { "fsync" } else { "none" }.to_owned(),
+        ),
+        (
+            "confined",
+            match info.confined {
+                true => "to its own folders",
+                false => "no",
+            }
+            .to_owned(),
         ),
         ("capabilities", list(capabilities, "none")),
         ("hashing", hashing),
