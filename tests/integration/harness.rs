@@ -67,10 +67,18 @@ pub fn serve_plaintext(root: &Path, options: &[&str]) -> RunningServer {
 
 /// A server run in a folder with exactly these arguments, one of which makes it choose a port.
 pub fn serve_in(folder: &Path, arguments: &[&str]) -> RunningServer {
-    let mut child = clean(SERVER)
+    let mut command = clean(SERVER);
+    command
         .args(arguments)
         .current_dir(folder)
-        .env("RUST_LOG", "warn")
+        .env("RUST_LOG", "warn");
+    start(command)
+}
+
+/// A server run in a way of its own; the command must become the server and not only start it.
+pub fn start(mut command: Command) -> RunningServer {
+    let plaintext = command.get_args().any(|argument| argument == "--plaintext");
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -92,7 +100,7 @@ pub fn serve_in(folder: &Path, arguments: &[&str]) -> RunningServer {
         child,
         port,
         said,
-        plaintext: arguments.contains(&"--plaintext"),
+        plaintext,
         config: tempfile::tempdir().unwrap(),
     }
 }

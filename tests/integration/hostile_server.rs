@@ -1,16 +1,19 @@
 //! What a client does with a server that lies: nothing but what was asked for is ever written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fileshare::client::{
     Client, ClientError, ClientOptions, Download, FileReport, ListQuery, Target,
 };
-use fileshare::protocol::message::{FileMessage, ServerBody};
-use fileshare::protocol::{ErrorCode, WireItem};
+use fileshare::digest::Hasher;
+use fileshare::protocol::message::{ClientBody, FileMessage, ServerBody};
+use fileshare::protocol::{ErrorCode, WireEntry, WireItem};
 use fileshare::transfer::Silent;
 use fileshare::types::{FileName, FileRef, OnConflict};
 
+use crate::harness::{stderr, stdout};
+use crate::tools::assert_harmless;
 use crate::tools::evil_server::{EvilServer, Say, begin, download, end, entry, say};
 use crate::tools::transport::Transport;
 
@@ -142,4 +145,143 @@ async fn a_listing_with_names_that_cannot_be_is_refused() {
         .await;
     assert_eq!(listed.unwrap_err().code, ErrorCode::Protocol);
     assert_eq!(items, 0);
+}
+
+/// A folder to work in, with something beside it that no server may touch.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        let outer = tempfile::tempdir().unwrap();
+        std::fs::create_dir(outer.path().join("desk")).unwrap();
+        std::fs::write(outer.path().join("desk/mine"), "mine").unwrap();
+        Desk(outer)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("desk")
+    }
+
+    /// Panics unless it is as it was, but for `new` in it.
+    fn assert_only(&self, new: &[&str]) {
+        assert_eq!(names(self.0.path()), ["desk"]);
+        let mut left = names(&self.path());
+        left.sort();
+        let mut expected: Vec<&str> = [&["mine"], new].concat();
+        expected.sort_unstable();
+        assert_eq!(left, expected);
+        assert_eq!(std::fs::read(self.path().join("mine")).unwrap(), b"mine");
+    }
+}
+
+/// Runs a client that must fail with this code, and write nothing, and print nothing hostile.
+fn fails(server: &EvilServer, arguments: &[&str], code: i32) -> String {
+    let desk = Desk::new();
+    let output = server.run(&desk.path(), arguments);
+    desk.assert_only(&[]);
+    let said = format!("{}{}", stdout(&output), stderr(&output));
+    assert_harmless(&said);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    said
+}
+
+/// Says of every file that it is this one, and sends this.
+fn evil_by_id(transport: Transport, entry: WireEntry, content: &[u8]) -> EvilServer {
+    let item = say(ServerBody::Item(WireItem::File(entry.clone())));
+    let download = download(entry, content);
+    EvilServer::start(transport, move |request| match request {
+        ClientBody::Stat { .. } => vec![item.clone()],
+        ClientBody::Download { .. } => Vec::new(),
+        _ => download.clone(),
+    })
+}
+
+/// Row “hostile server writes outside the client's folder” of names and paths, with real clients
+/// and over every transport: a name of the server's choice is never written.
+#[test]
+fn a_client_writes_what_it_asked_for_and_nothing_else() {
+    let evil = b"evil";
+    let id = format!("id:{}", Hasher::digest_of(evil));
+    for transport in Transport::ALL {
+        for name in [
+            "../b",
+            "../desk/mine",
+            "mine",
+            "/etc/x",
+            ".ssh/authorized_keys",
+            "a/b",
+            "b/a",
+            "A",
+            "a/",
+            "./a",
+            "a\0",
+            "",
+            ".",
+            "..",
+            ".fileshare-a.part",
+            "a\u{1b}]52;c;eA==\u{7}",
+            "\u{202e}a",
+        ] {
+            let answer = download(entry(name, evil), evil);
+            let server = EvilServer::saying(*transport, answer.clone());
+            for arguments in [
+                &["get", "a"][..],
+                &["get", "a", "-o", "b"],
+                &["get", "a", "-o", "b/", "--on-conflict", "overwrite"],
+                &["get", "a", "-o", "-"],
+                &["cat", "a"],
+            ] {
+                // A name that is none is told apart from one that is not the right one.
+                fails(&server, arguments, 10);
+            }
+        }
+        // By id, the server has a say in the name, and only in its last part.
+        let by_id = |name: &str| evil_by_id(*transport, entry(name, evil), evil);
+        for name in [
+            "../b",
+            "/etc/x",
+            "a/../../b",
+            "..",
+            "",
+            "a\u{1b}[2J",
+            ".fileshare-x",
+        ] {
+            fails(&by_id(name), &["get", &id], 10);
+        }
+        let nested = by_id("deep/in/b");
+        let desk = Desk::new();
+        let output = nested.run(&desk.path(), &["get", &id]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        desk.assert_only(&["b"]);
+        // Never over something that is there.
+        fails(&by_id("x/mine"), &["get", &id], 6);
+    }
+}
+
+/// The same row: another file than the one with the id that was asked for.
+#[test]
+fn an_id_that_was_asked_for_is_the_id_that_is_got() {
+    let asked = "id:00112233445566778899aabbccddeeff";
+    for transport in Transport::ALL {
+        let server = evil_by_id(*transport, entry("b", b"evil"), b"evil");
+        fails(&server, &["get", asked], 10);
+        fails(&server, &["get", "id:001122"], 10);
+        fails(&server, &["cat", asked], 10);
+        // The id that was asked for, and other bytes.
+        let mut lie = entry("b", b"good");
+        lie.size = 4;
+        let id = format!("id:{}", Hasher::digest_of(b"good"));
+        let server = evil_by_id(*transport, lie, b"evil");
+        fails(&server, &["get", &id], 7);
+        // More or less than was announced.
+        for size in [0, 3, 5, 1 << 40, u64::MAX] {
+            let mut lie = entry("a", b"evil");
+            lie.size = size;
+            let server = EvilServer::saying(*transport, download(lie, b"evil"));
+            let desk = Desk::new();
+            let output = server.run(&desk.path(), &["get", "a"]);
+            assert!(!output.status.success());
+            desk.assert_only(&[]);
+        }
+    }
 }

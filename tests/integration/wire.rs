@@ -8,9 +8,10 @@ use fileshare::protocol::codec;
 use fileshare::protocol::frame::{BodyLimits, FrameHeader, FrameKind};
 use fileshare::protocol::limits::MAX_PAGE_BODY;
 use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadFile, WireConflict,
+    ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerMessage, UploadFile,
+    WireConflict,
 };
-use fileshare::server::Server;
+use fileshare::server::{Origin, Server};
 use fileshare::types::Digest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
@@ -30,6 +31,12 @@ pub const PREFACE: &[u8; 8] = b"FSHR\x01\x01\0\0";
 
 /// What becomes of a conversation on the side of a server in this process.
 pub type Conversation = JoinHandle<Result<(), NetError>>;
+
+/// Where the client of a test comes from, unless the test says something else.
+pub const PIPE_ORIGIN: Origin = Origin {
+    address: None,
+    encrypted: true,
+};
 
 /// A conversation with a server, message by message. `S` is the server's side of it, as far as it
 /// is in this process.
@@ -55,12 +62,38 @@ impl RawClient {
 
     /// Connects and says hello under a number of choice; returns what is answered.
     pub async fn greet_with(server: &Server, number: u32) -> (Self, ServerMessage) {
+        let mut client = Self::connect(server, PIPE_ORIGIN).await;
+        let answer = client.hello(number, None).await;
+        (client, answer)
+    }
+
+    /// Connects over an encrypted stream from this machine and logs in; returns what is answered.
+    pub async fn log_in(server: &Server, user: &str, password: &str) -> (Self, ServerMessage) {
+        Self::log_in_from(server, PIPE_ORIGIN, user, password).await
+    }
+
+    /// The same from somewhere else.
+    pub async fn log_in_from(
+        server: &Server,
+        origin: Origin,
+        user: &str,
+        password: &str,
+    ) -> (Self, ServerMessage) {
+        let mut client = Self::connect(server, origin).await;
+        let login = Login {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        };
+        let answer = client.hello(0, Some(login)).await;
+        (client, answer)
+    }
+
+    /// Connects and agrees on a version.
+    async fn connect(server: &Server, origin: Origin) -> Self {
         let (near, far) = tokio::io::duplex(PIPE);
         let server = server.clone();
-        let server = tokio::spawn(async move { server.converse(far).await });
-        let mut client = Self::prefaced(Box::new(near), server).await;
-        let welcome = client.hello(number).await;
-        (client, welcome)
+        let server = tokio::spawn(async move { server.converse(far, origin).await });
+        Self::prefaced(Box::new(near), server).await
     }
 
     /// Expects the server to say what was wrong, and to end the conversation.
@@ -76,7 +109,7 @@ impl RawClient<()> {
     pub async fn dial(server: &RunningServer) -> Self {
         let stream = Transport::of(server).dial(&server.address()).await;
         let mut client = Self::prefaced(stream, ()).await;
-        let welcome = client.hello(0).await;
+        let welcome = client.hello(0, None).await;
         assert!(matches!(welcome.body, ServerBody::Welcome { .. }));
         client
     }
@@ -100,9 +133,8 @@ impl<S> RawClient<S> {
     }
 
     /// Says hello under a number of choice and returns what is answered.
-    pub async fn hello(&mut self, number: u32) -> ServerMessage {
+    pub async fn hello(&mut self, number: u32, login: Option<Login>) -> ServerMessage {
         let software = "test".to_owned();
-        let login = None;
         let hello = ClientBody::Hello { software, login };
         self.send(number, hello).await;
         self.receive().await.unwrap()

@@ -10,5 +10,14 @@
 pub mod evil_server;
 pub mod names;
 pub mod proxy;
+#[cfg(unix)]
 pub mod surroundings;
 pub mod transport;
+
+/// Panics when a terminal would act on the text, or hide some of it: `Printable` is for that.
+/// Ends of lines and tabs are this program's own.
+pub fn assert_harmless(text: &str) {
+    let own = text.replace(['\n', '\t'], "");
+    let shown = fileshare::types::Printable(&own).to_string();
+    assert_eq!(shown, own, "{text:?}");
+}

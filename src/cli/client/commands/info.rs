@@ -162,7 +162,7 @@ fn describe(info: &ServerInfo, server: &str) -> String {
         (
             "confined",
             match info.confined {
-                true => "to what it shares and keeps",
+                true => "to its own folders",
                 false => "no",
             }
             .to_owned(),
