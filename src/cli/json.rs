@@ -60,6 +60,8 @@ pub enum Body<'a> {
     Summary(SummaryLine<'a>),
     /// What the server says of itself.
     Info(InfoLine<'a>),
+    /// Somebody's session on the server.
+    Session(SessionLine<'a>),
     /// The round-trip time.
     Ping {
         /// In milliseconds.
@@ -170,6 +172,7 @@ pub struct InfoLine<'a> {
     pub host: &'a str,
     pub identity: Option<&'a str>,
     pub uptime: u64,
+    pub user: Option<&'a str>,
     pub role: &'a str,
     pub files: u64,
     pub bytes: u64,
@@ -181,6 +184,26 @@ pub struct InfoLine<'a> {
     pub capabilities: &'a [String],
     pub unhashed: UnhashedBody,
     pub left_out: LeftOutBody,
+}
+
+/// See [`Body::Session`]; the fields are those of `WireSession`, which documents them.
+#[derive(Debug, Serialize)]
+pub struct SessionLine<'a> {
+    /// The command that acted on the session, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<&'a str>,
+    pub id: u64,
+    pub user: Option<&'a str>,
+    pub role: &'a str,
+    pub address: &'a str,
+    pub connected: u64,
+    pub activity: &'a str,
+    pub file: Option<&'a str>,
+    pub received: u64,
+    pub sent: u64,
+    /// What became of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<&'a str>,
 }
 
 /// The limits of a server.

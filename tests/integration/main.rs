@@ -10,6 +10,7 @@ mod harness;
 mod hostile_names;
 mod hostile_server;
 mod house;
+mod logins;
 #[cfg(unix)]
 mod private_files;
 #[cfg(unix)]
@@ -23,5 +24,6 @@ mod symlink_races;
 #[cfg(unix)]
 mod terminal;
 mod tools;
+mod trust;
 mod usage;
 mod wire;
