@@ -21,6 +21,7 @@ use crate::tools::transport::Transport;
 fn client_of(server: &EvilServer) -> Client {
     let options = ClientOptions {
         retries: 0,
+        plaintext: true,
         ..ClientOptions::default()
     };
     Client::new(server.address().parse().unwrap(), options)

@@ -602,6 +602,8 @@ fn a_signal_ends_a_client_whose_results_nobody_reads() {
 
     let setting = Setting::new();
     std::fs::write(setting.root.path().join("large"), vec![b'x'; 8 << 20]).unwrap();
+    // Has something to say at the first contact, and nothing from then on.
+    setting.ok(&["ping"]);
     for number in 0..2000 {
         let name = format!("a file with a rather long name {number}");
         std::fs::write(setting.root.path().join(name), "").unwrap();

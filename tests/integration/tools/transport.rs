@@ -33,7 +33,7 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport that the programs have.
-    pub const ALL: &[Transport] = &[Transport::Plaintext];
+    pub const ALL: &[Transport] = &[Transport::Plaintext, Transport::Tls];
 
     /// What the clients of this server speak.
     pub fn of(server: &RunningServer) -> Self {
