@@ -68,10 +68,10 @@ pub fn serve_plaintext(root: &Path, options: &[&str]) -> RunningServer {
 /// A server run in a folder with exactly these arguments, one of which makes it choose a port.
 pub fn serve_in(folder: &Path, arguments: &[&str]) -> RunningServer {
     let mut command = clean(SERVER);
-    command.args(arguments).current_dir(folder).env(
-        "RUST_LOG",
-        std::env::var("TEST_LOG").unwrap_or("warn".into()),
-    );
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("RUST_LOG", "warn");
     start(command)
 }
 
