@@ -80,7 +80,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         if let Some(throttle) = self.throttle.clone() {
             for piece in body.chunks(throttle.piece()) {
                 self.whole = false;
-                throttle.take(piece.len()).await;
+                throttle.sending(piece.len()).await;
                 self.write_out(piece).await?;
             }
             return Ok(());

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use super::complaint::Complaint;
 use super::{Origin, Server};
 use crate::net::{self, NetError};
 use crate::protocol::limits::GREETING_TIME;
@@ -35,6 +36,8 @@ pub(super) async fn run(server: Server, listeners: Vec<TcpListener>, shutdown: C
         tracker: tracker.clone(),
         abort: abort.clone(),
         server: server.clone(),
+        failed: Complaint::default(),
+        full: Complaint::default(),
     });
     let accepting = TaskTracker::new();
     for listener in listeners {
@@ -60,6 +63,8 @@ struct Door {
     refusals: Arc<Semaphore>,
     tracker: TaskTracker,
     abort: CancellationToken,
+    failed: Complaint,
+    full: Complaint,
 }
 
 impl Door {
@@ -72,7 +77,9 @@ impl Door {
             match accepted {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 Err(error) => {
-                    warn!(%error, "a connection could not be accepted");
+                    if let Some(times) = self.failed.note() {
+                        warn!(%error, times, "connections could not be accepted");
+                    }
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }
@@ -107,7 +114,9 @@ impl Door {
     }
 
     fn refuse(&self, stream: TcpStream, peer: SocketAddr) {
-        warn!(%peer, "no room for another connection");
+        if let Some(times) = self.full.note() {
+            warn!(%peer, times, "no room for another connection");
+        }
         let Ok(permit) = self.refusals.clone().try_acquire_owned() else {
             return;
         };

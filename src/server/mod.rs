@@ -9,6 +9,7 @@
 
 mod attempts;
 mod commands;
+mod complaint;
 mod conversation;
 mod download;
 mod failure;

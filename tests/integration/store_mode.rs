@@ -602,10 +602,14 @@ fn a_signal_ends_a_client_whose_results_nobody_reads() {
 
     let setting = Setting::new();
     std::fs::write(setting.root.path().join("large"), vec![b'x'; 8 << 20]).unwrap();
+    // Has something to say at the first contact, and nothing from then on.
+    setting.ok(&["ping"]);
     for number in 0..2000 {
         let name = format!("a file with a rather long name {number}");
         std::fs::write(setting.root.path().join(name), "").unwrap();
     }
+    // The server is known from here on: nothing is said of a first contact.
+    setting.ok(&["ping"]);
     for (arguments, signal, code, word) in [
         (
             &["get", "large", "-o", "-"][..],

@@ -1,11 +1,11 @@
-//! A client that says exactly what a test wants it to say, over a small pipe in memory or any other
-//! stream.
+//! A client that says exactly what a test wants it to say: messages in any order, frames of any
+//! kind, and plain bytes, over a small pipe in memory, TCP or TLS.
 
 use std::time::Duration;
 
-use fileshare::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience};
+use fileshare::net::{Frame, FrameReader, NetError, Patience};
 use fileshare::protocol::codec;
-use fileshare::protocol::frame::BodyLimits;
+use fileshare::protocol::frame::{BodyLimits, FrameHeader, FrameKind};
 use fileshare::protocol::limits::MAX_PAGE_BODY;
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerMessage, UploadFile,
@@ -13,12 +13,24 @@ use fileshare::protocol::message::{
 };
 use fileshare::server::{Origin, Server};
 use fileshare::types::Digest;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
+
+use crate::harness::RunningServer;
+use crate::tools::transport::{AnyStream, Transport};
 
 /// Small enough to cut pages and content into pieces, and large enough for one answer that comes
 /// while a test is still sending. (Pipes of a few bytes are for the frames' own tests.)
 const PIPE: usize = 1021;
+
+/// How long anything may take that a server owes to a client, or takes from it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What both sides say first.
+pub const PREFACE: &[u8; 8] = b"FSHR\x01\x01\0\0";
+
+/// What becomes of a conversation on the side of a server in this process.
+pub type Conversation = JoinHandle<Result<(), NetError>>;
 
 /// Where the client of a test comes from, unless the test says something else.
 pub const PIPE_ORIGIN: Origin = Origin {
@@ -26,22 +38,19 @@ pub const PIPE_ORIGIN: Origin = Origin {
     encrypted: true,
 };
 
-/// A conversation with a server, message by message.
-pub struct RawClient {
+/// A conversation with a server, message by message. `S` is the server's side of it, as far as it
+/// is in this process.
+pub struct RawClient<S = Conversation> {
     pub inbox: RawInbox,
     pub outbox: RawOutbox,
-    pub server: JoinHandle<Result<(), NetError>>,
+    pub server: S,
 }
 
 /// What comes from the server. Must be read while much is sent, as every client must.
-pub struct RawInbox(FrameReader<ReadHalf<Box<dyn Stream>>>);
+pub struct RawInbox(FrameReader<ReadHalf<AnyStream>>);
 
 /// What goes to the server.
-pub struct RawOutbox(FrameWriter<WriteHalf<Box<dyn Stream>>>);
-
-/// What a conversation can be held over.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+pub struct RawOutbox(WriteHalf<AnyStream>);
 
 impl RawClient {
     /// Connects and says hello.
@@ -80,37 +89,50 @@ impl RawClient {
         let (near, far) = tokio::io::duplex(PIPE);
         let server = server.clone();
         let server = tokio::spawn(async move { server.converse(far, origin).await });
-        Self::over(near, server).await
+        Self::prefaced(Box::new(near), server).await
     }
 
-    /// Agrees on a version over a stream of choice, at whose other end is `server`.
-    pub async fn over(
-        mut stream: impl Stream + 'static,
-        server: JoinHandle<Result<(), NetError>>,
-    ) -> Self {
-        stream.write_all(b"FSHR\x01\x01\0\0").await.unwrap();
+    /// Expects the server to say what was wrong, and to end the conversation.
+    pub async fn expect_violation(self) -> String {
+        let (detail, server) = self.expect_parting().await;
+        assert!(server.await.unwrap().is_err());
+        detail
+    }
+}
+
+impl RawClient<()> {
+    /// Connects to a server process as its clients do, and says hello.
+    pub async fn dial(server: &RunningServer) -> Self {
+        let stream = Transport::of(server).dial(&server.address()).await;
+        let mut client = Self::prefaced(stream, ()).await;
+        let welcome = client.hello(0, None).await;
+        assert!(matches!(welcome.body, ServerBody::Welcome { .. }));
+        client
+    }
+}
+
+impl<S> RawClient<S> {
+    /// Exchanges prefaces over any stream, and says nothing more.
+    pub async fn prefaced(mut stream: AnyStream, server: S) -> Self {
+        stream.write_all(PREFACE).await.unwrap();
+        stream.flush().await.unwrap();
         let mut answer = [0; 8];
-        stream.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"FSHR\x01\x01\0\0");
-        let stream: Box<dyn Stream> = Box::new(stream);
-        let Connection { reader, writer } = Connection::new(stream, None);
+        let answered = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer));
+        answered.await.expect("a preface in time").unwrap();
+        assert_eq!(&answer, PREFACE);
+        let (inbox, outbox) = tokio::io::split(stream);
         RawClient {
-            inbox: RawInbox(reader),
-            outbox: RawOutbox(writer),
+            inbox: RawInbox(FrameReader::new(inbox, None)),
+            outbox: RawOutbox(outbox),
             server,
         }
     }
 
-    /// The same with a server in another process.
-    pub async fn over_network(stream: impl Stream + 'static) -> Self {
-        Self::over(stream, tokio::spawn(async { Ok(()) })).await
-    }
-
-    /// Says hello; returns what is answered.
+    /// Says hello under a number of choice and returns what is answered.
     pub async fn hello(&mut self, number: u32, login: Option<Login>) -> ServerMessage {
         let software = "test".to_owned();
-        self.send(number, ClientBody::Hello { software, login })
-            .await;
+        let hello = ClientBody::Hello { software, login };
+        self.send(number, hello).await;
         self.receive().await.unwrap()
     }
 
@@ -138,35 +160,46 @@ impl RawClient {
         answer.body
     }
 
-    /// Expects the server to say what was wrong, and to end the conversation.
-    pub async fn expect_violation(mut self) -> String {
+    /// Expects the server to say what was wrong, and to close. Returns what it said, and its side.
+    pub async fn expect_parting(mut self) -> (String, S) {
         let answer = self.receive().await.unwrap();
         let ServerBody::Refused { code, detail } = answer.body else {
             panic!("{answer:?}");
         };
         assert_eq!((answer.number, code), (0, 80), "{detail}");
         assert!(matches!(self.receive().await, Err(NetError::Closed)));
-        drop((self.inbox, self.outbox));
-        assert!(self.server.await.unwrap().is_err());
-        detail
+        (detail, self.server)
     }
 }
 
 impl RawOutbox {
     /// Sends a message; what becomes of it shows in what comes back.
     pub async fn send(&mut self, number: u32, body: ClientBody) {
-        let message = ClientMessage { number, body };
-        let written = self.0.message(&message, MAX_PAGE_BODY).await;
-        if written.is_ok() {
-            let _ = self.0.flush().await;
-        }
+        self.send_frame(FrameKind::Message, &encoded(number, body))
+            .await;
     }
 
     /// Sends file content.
     pub async fn send_data(&mut self, bytes: &[u8]) {
-        if self.0.data(bytes).await.is_ok() {
-            let _ = self.0.flush().await;
-        }
+        self.send_frame(FrameKind::Data, bytes).await;
+    }
+
+    /// Sends a frame with any body.
+    pub async fn send_frame(&mut self, kind: FrameKind, body: &[u8]) {
+        let header = FrameHeader {
+            kind,
+            body: body.len(),
+        };
+        self.send_bytes(&[&header.to_bytes(), body].concat()).await;
+    }
+
+    /// Sends anything. A server that does not listen any more is no failure here.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let sending = async {
+            self.0.write_all(bytes).await?;
+            self.0.flush().await
+        };
+        let _ = tokio::time::timeout(PATIENCE, sending).await;
     }
 }
 
@@ -174,7 +207,7 @@ impl RawInbox {
     /// The next frame, signs of life passed over.
     pub async fn receive_frame(&mut self) -> Result<Frame, NetError> {
         self.0
-            .next(BodyLimits::WIDEST, Patience::Idle(Duration::from_secs(20)))
+            .next(BodyLimits::WIDEST, Patience::Idle(PATIENCE))
             .await
     }
 
@@ -192,6 +225,14 @@ impl RawInbox {
             }
         }
     }
+}
+
+/// The bytes of a message.
+pub fn encoded(number: u32, body: ClientBody) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let message = ClientMessage { number, body };
+    codec::encode(&message, &mut bytes, MAX_PAGE_BODY).unwrap();
+    bytes
 }
 
 /// Who a client says that it is.

@@ -124,6 +124,7 @@ impl Banner<'_> {
         let address = ServerAddress {
             host: ip.to_string(),
             port,
+            ..ServerAddress::default()
         };
         (address, ip.is_loopback())
     }

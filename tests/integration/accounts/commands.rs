@@ -41,14 +41,14 @@ fn ok(output: &Output) -> String {
     stdout(output)
 }
 
-async fn connect(server: &RunningServer) -> RawClient {
+async fn connect(server: &RunningServer) -> RawClient<()> {
     let stream = TcpStream::connect(("127.0.0.1", server.port))
         .await
         .unwrap();
-    RawClient::over_network(stream).await
+    RawClient::prefaced(Box::new(stream), ()).await
 }
 
-async fn log_in(server: &RunningServer, user: &str, password: &str) -> (RawClient, ServerBody) {
+async fn log_in(server: &RunningServer, user: &str, password: &str) -> (RawClient<()>, ServerBody) {
     let mut client = connect(server).await;
     let answer = client.hello(0, Some(login(user, password))).await;
     (client, answer.body)
@@ -314,7 +314,7 @@ async fn a_login_inside_tls_from_the_server_that_was_promised() {
     };
     let (stream, key) = dial().await;
     assert_eq!(key.fingerprint().to_string(), promised.trim());
-    let mut bob = RawClient::over_network(stream).await;
+    let mut bob = RawClient::prefaced(Box::new(stream), ()).await;
     let answer = bob.hello(0, Some(login("bob", "secret"))).await;
     assert!(matches!(answer.body, ServerBody::Welcome { role: 2, .. }));
     let ServerBody::Info(info) = bob.ask(1, ClientBody::Info).await else {

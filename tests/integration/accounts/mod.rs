@@ -89,7 +89,7 @@ fn refusal(body: &ServerBody) -> Option<(u16, &str)> {
 }
 
 /// Expects the server to end the session for this reason.
-async fn expect_end(client: &mut RawClient, code: u16, why: &str) {
+async fn expect_end<S>(client: &mut RawClient<S>, code: u16, why: &str) {
     let last = tokio::time::timeout(Duration::from_secs(10), client.receive());
     let ServerMessage { number, body } = last.await.unwrap().unwrap();
     let (found, detail) = refusal(&body).unwrap();

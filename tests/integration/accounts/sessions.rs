@@ -206,7 +206,7 @@ async fn a_panic_ends_one_conversation_and_takes_it_off_the_list() {
     };
     let server = world.server.clone();
     let conversation = tokio::spawn(async move { server.converse(faulty, PIPE_ORIGIN).await });
-    let mut bob = RawClient::over(near, conversation).await;
+    let mut bob = RawClient::prefaced(Box::new(near), conversation).await;
     bob.hello(0, Some(login("bob", "bob"))).await;
     assert_eq!(sessions(&mut admin, 1).await.len(), 2);
     armed.store(true, Ordering::SeqCst);
