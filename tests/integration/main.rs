@@ -10,6 +10,7 @@ mod harness;
 mod hostile_names;
 mod hostile_server;
 mod house;
+mod identity;
 mod logins;
 #[cfg(unix)]
 mod private_files;
