@@ -10,6 +10,8 @@ mod harness;
 mod hostile_names;
 mod hostile_server;
 mod house;
+mod impostors;
+mod junk;
 mod logins;
 #[cfg(unix)]
 mod private_files;
