@@ -11,6 +11,8 @@ mod hostile_names;
 mod hostile_server;
 mod house;
 mod identity;
+mod impostors;
+mod junk;
 mod logins;
 #[cfg(unix)]
 mod private_files;
