@@ -6,6 +6,8 @@ mod confinement;
 mod conversation;
 mod cuts;
 #[cfg(target_os = "linux")]
+mod deadlines;
+#[cfg(target_os = "linux")]
 mod guest;
 mod harness;
 #[cfg(unix)]
@@ -15,6 +17,8 @@ mod house;
 #[cfg(target_os = "linux")]
 mod limits;
 mod logins;
+#[cfg(target_os = "linux")]
+mod measure;
 #[cfg(unix)]
 mod private_files;
 #[cfg(unix)]
