@@ -3,8 +3,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
+
+use super::turns::{Turn, Turns};
 
 /// For how long a failed login counts.
 const MEMORY: Duration = Duration::from_secs(60);
@@ -46,8 +47,8 @@ enum Key {
 /// One place that logins come from.
 #[derive(Default)]
 pub(super) struct Source {
-    /// Held while a password from there is checked: one at a time, in the order they came.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Taken while a password from there is checked.
+    turns: Turns,
     failures: Mutex<VecDeque<Instant>>,
 }
 
@@ -75,8 +76,8 @@ impl Attempts {
 
 impl Source {
     /// Waits for its turn to have a password checked.
-    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
-        self.turn.clone().lock_owned().await
+    pub(super) async fn turn(&self) -> Turn {
+        self.turns.take().await
     }
 
     /// Notes a failed login.

@@ -1,7 +1,7 @@
 //! The server: accept loop, one task per connection, one file per command.
 //!
 //! A connection takes this way: `listener` accepts it and shakes hands, `greeting` hears who it is
-//! (`login`, `attempts`) and puts it on the list (`sessions`).
+//! (`login`, `attempts`, `turns`) and puts it on the list (`sessions`).
 //!
 //! A request takes this way: `conversation` reads messages and holds them against the session,
 //! `permission` says what they need, `commands` answers the single ones, `listing`, `download` and
@@ -19,6 +19,7 @@ mod listing;
 mod login;
 mod permission;
 mod sessions;
+mod turns;
 mod upload;
 
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
 //! Everything that is tested from outside the crate, in one binary: one file per subject.
 
+mod accounts;
 mod allocations;
 #[cfg(target_os = "linux")]
 mod confinement;

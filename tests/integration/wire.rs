@@ -80,16 +80,12 @@ impl RawClient {
         password: &str,
     ) -> (Self, ServerMessage) {
         let mut client = Self::connect(server, origin).await;
-        let login = Login {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        };
-        let answer = client.hello(0, Some(login)).await;
+        let answer = client.hello(0, Some(login(user, password))).await;
         (client, answer)
     }
 
     /// Connects and agrees on a version.
-    async fn connect(server: &Server, origin: Origin) -> Self {
+    pub async fn connect(server: &Server, origin: Origin) -> Self {
         let (near, far) = tokio::io::duplex(PIPE);
         let server = server.clone();
         let server = tokio::spawn(async move { server.converse(far, origin).await });
@@ -237,6 +233,14 @@ pub fn encoded(number: u32, body: ClientBody) -> Vec<u8> {
     let message = ClientMessage { number, body };
     codec::encode(&message, &mut bytes, MAX_PAGE_BODY).unwrap();
     bytes
+}
+
+/// Who a client says that it is.
+pub fn login(user: &str, password: &str) -> Login {
+    Login {
+        user: user.to_owned(),
+        password: password.to_owned(),
+    }
 }
 
 /// A file to upload, described.
