@@ -7,6 +7,8 @@ mod confinement;
 mod conversation;
 mod cuts;
 #[cfg(target_os = "linux")]
+mod deadlines;
+#[cfg(target_os = "linux")]
 mod guest;
 mod harness;
 #[cfg(unix)]
@@ -19,6 +21,8 @@ mod junk;
 #[cfg(target_os = "linux")]
 mod limits;
 mod logins;
+#[cfg(target_os = "linux")]
+mod measure;
 #[cfg(unix)]
 mod private_files;
 #[cfg(unix)]
