@@ -5,6 +5,7 @@ mod allocations;
 mod confinement;
 mod conversation;
 mod cuts;
+mod flips;
 mod harness;
 #[cfg(unix)]
 mod hostile_names;
