@@ -15,6 +15,8 @@ mod impostors;
 mod junk;
 mod logins;
 #[cfg(unix)]
+mod negotiated;
+#[cfg(unix)]
 mod private_files;
 #[cfg(unix)]
 mod prompt;
