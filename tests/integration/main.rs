@@ -8,6 +8,7 @@ mod conversation;
 mod cuts;
 #[cfg(target_os = "linux")]
 mod deadlines;
+mod flips;
 #[cfg(target_os = "linux")]
 mod guest;
 mod harness;
@@ -23,6 +24,8 @@ mod limits;
 mod logins;
 #[cfg(target_os = "linux")]
 mod measure;
+#[cfg(unix)]
+mod negotiated;
 #[cfg(unix)]
 mod private_files;
 #[cfg(unix)]
