@@ -15,6 +15,9 @@ mod hostile_server;
 mod house;
 #[cfg(target_os = "linux")]
 mod limits;
+mod identity;
+mod impostors;
+mod junk;
 mod logins;
 #[cfg(unix)]
 mod private_files;
