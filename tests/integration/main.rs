@@ -13,11 +13,11 @@ mod harness;
 mod hostile_names;
 mod hostile_server;
 mod house;
-#[cfg(target_os = "linux")]
-mod limits;
 mod identity;
 mod impostors;
 mod junk;
+#[cfg(target_os = "linux")]
+mod limits;
 mod logins;
 #[cfg(unix)]
 mod private_files;
