@@ -12,9 +12,11 @@ mod failure;
 mod json;
 mod logging;
 mod output;
+mod password;
 mod progress;
 mod server;
 mod signals;
+mod terminal;
 mod units;
 mod usage;
 

@@ -1,25 +1,26 @@
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
+use super::pace::Pace;
 use super::{NetError, Throttle};
 use crate::protocol::codec;
 use crate::protocol::frame::{FrameHeader, FrameKind, HEADER_BYTES};
-use crate::protocol::limits::{MIN_RATE, RATE_WINDOW};
 
 /// Writes frames: small ones are gathered, large ones go out as they are.
 ///
-/// Nothing is sure to have left before [`FrameWriter::flush`]. Not to be used again after the
-/// future of one of its methods was dropped: half a frame may have left.
+/// Nothing is sure to have left before [`FrameWriter::flush`]. After the future of one of its
+/// methods was dropped, or failed, half a frame may have left: to be used again only when it
+/// [is whole](FrameWriter::is_whole).
 #[derive(Debug)]
 pub struct FrameWriter<W> {
     stream: W,
     buffer: Vec<u8>,
     throttle: Option<Arc<Throttle>>,
+    whole: bool,
 }
 
 /// What is gathered at most before it is written.
@@ -35,7 +36,14 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             stream,
             buffer: Vec::new(),
             throttle,
+            whole: true,
         }
+    }
+
+    /// Whether all that has left are whole frames and what is gathered follows them, so that the
+    /// other side will understand another one.
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Writes a message frame. `limit` is the body's largest size, in bytes; a message over it is
@@ -70,7 +78,8 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.buffer.extend_from_slice(&header.to_bytes());
         if let Some(throttle) = self.throttle.clone() {
             for piece in body.chunks(throttle.piece()) {
-                throttle.take(piece.len()).await;
+                self.whole = false;
+                throttle.sending(piece.len()).await;
                 self.write_out(piece).await?;
             }
             return Ok(());
@@ -108,30 +117,25 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     async fn write_out(&mut self, body: &[u8]) -> Result<(), NetError> {
         let mut gathered = self.buffer.as_slice();
         let mut body = body;
-        let mut waited = Duration::ZERO;
-        let mut bytes = 0;
+        let mut pace = Pace::default();
+        self.whole = false;
         while !(gathered.is_empty() && body.is_empty()) {
             let slices = [IoSlice::new(gathered), IoSlice::new(body)];
             let started = Instant::now();
-            let allowed = RATE_WINDOW.saturating_sub(waited);
-            let written = match timeout(allowed, self.stream.write_vectored(&slices)).await {
+            let written = match timeout(pace.allowed(), self.stream.write_vectored(&slices)).await {
                 Ok(Ok(0)) => return Err(NetError::Cut(std::io::ErrorKind::WriteZero.into())),
                 Ok(Ok(written)) => written,
                 Ok(Err(error)) => return Err(NetError::Cut(error)),
                 Err(_) => 0,
             };
-            waited += started.elapsed();
-            bytes += written as u64;
-            if waited >= RATE_WINDOW {
-                if bytes < MIN_RATE * RATE_WINDOW.as_secs() {
-                    return Err(NetError::Timeout("the other side stopped reading"));
-                }
-                (waited, bytes) = (Duration::ZERO, 0);
-            }
+            *pace.waited() += started.elapsed();
+            pace.add(written as u64)
+                .map_err(|_| NetError::Timeout("the other side stopped reading"))?;
             let from_gathered = written.min(gathered.len());
             gathered = gathered.get(from_gathered..).unwrap_or_default();
             body = body.get(written - from_gathered..).unwrap_or_default();
         }
+        self.whole = true;
         self.buffer.clear();
         // A page may have made it large; a quiet connection keeps little.
         self.buffer.shrink_to(GATHER);
@@ -142,6 +146,8 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::net::{Frame, FrameReader, Patience};
     use crate::protocol::frame::BodyLimits;
 
@@ -172,11 +178,40 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn knows_whether_half_a_frame_has_left() {
+        for throttle in [None, Some(Arc::new(Throttle::new(100_000)))] {
+            let (near, mut far) = tokio::io::duplex(64 * 1024);
+            let mut writer = FrameWriter::new(near, throttle);
+            writer.message(&7u32, 100).await.unwrap();
+            writer.data(&[1; 20_000]).await.unwrap();
+            assert!(writer.is_whole());
+            let half = timeout(Duration::from_secs(1), writer.data(&[2; 1 << 20]));
+            assert!(half.await.is_err());
+            assert!(!writer.is_whole());
+            drop(writer);
+            tokio::io::copy(&mut far, &mut tokio::io::sink())
+                .await
+                .unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_never_reads_is_given_up() {
         let (near, _far) = tokio::io::duplex(64);
         let mut writer = FrameWriter::new(near, None);
         let result = writer.data(&vec![0; 1 << 20]).await;
         assert!(matches!(result, Err(NetError::Timeout(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_reading_is_given_up_after_one_window_however_much_it_took_before() {
+        let (near, _far) = tokio::io::duplex(500_000);
+        let mut writer = FrameWriter::new(near, None);
+        let started = Instant::now();
+        let result = writer.data(&vec![0; 1 << 20]).await;
+        assert!(matches!(result, Err(NetError::Timeout(_))));
+        let waited = started.elapsed();
+        assert!(waited <= Duration::from_secs(31), "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,16 +1,44 @@
 //! Everything that is tested from outside the crate, in one binary: one file per subject.
 
+mod accounts;
 mod allocations;
+#[cfg(target_os = "linux")]
+mod confinement;
 mod conversation;
 mod cuts;
+#[cfg(target_os = "linux")]
+mod deadlines;
+mod flips;
+#[cfg(target_os = "linux")]
+mod guest;
 mod harness;
+#[cfg(unix)]
+mod hostile_names;
 mod hostile_server;
 mod house;
+mod identity;
+mod impostors;
+mod junk;
+#[cfg(target_os = "linux")]
+mod limits;
+mod logins;
+#[cfg(target_os = "linux")]
+mod measure;
+#[cfg(unix)]
+mod negotiated;
+#[cfg(unix)]
+mod private_files;
 #[cfg(unix)]
 mod prompt;
 mod protocol;
 mod readme;
 mod script;
 mod store_mode;
+#[cfg(target_os = "linux")]
+mod symlink_races;
+#[cfg(unix)]
+mod terminal;
+mod tools;
+mod trust;
 mod usage;
 mod wire;
