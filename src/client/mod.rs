@@ -10,7 +10,7 @@ mod rounds;
 mod upload;
 mod verify;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,7 @@ use crate::types::{FileName, FileRef, Item, Precondition};
 
 use link::{Dialler, Link};
 use retry::Retries;
+use upload::Tokens;
 
 /// Why the client could not do something.
 pub use crate::protocol::Failure as ClientError;
@@ -41,6 +42,9 @@ pub struct ClientOptions {
     pub retries: u32,
     /// The most bytes of file content per second, either way.
     pub limit_rate: Option<u64>,
+    /// Where this user's state is kept, such as what lets an upload go on in another run. Without
+    /// it everything works, and an upload goes on in the same run only.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Default for ClientOptions {
@@ -49,6 +53,7 @@ impl Default for ClientOptions {
             timeout: Duration::from_secs(30),
             retries: 3,
             limit_rate: None,
+            state_dir: None,
         }
     }
 }
@@ -66,8 +71,8 @@ pub struct ListQuery {
 
 /// A connection to a server, made when it is first needed and again when it was lost.
 ///
-/// Dropping the future of any method cancels what it does: the connection is closed, the server
-/// drops what was not complete, and the next call connects anew.
+/// Dropping the future of any method cancels what it does: the connection is closed, what was not
+/// complete changes nothing, and the next call connects anew.
 pub struct Client {
     address: ServerAddress,
     options: ClientOptions,
@@ -75,6 +80,7 @@ pub struct Client {
     link: Option<Link>,
     /// Whether this client ever was connected: a cut after that is worth a retry.
     met: bool,
+    tokens: Tokens,
 }
 
 impl Client {
@@ -86,6 +92,7 @@ impl Client {
             throttle: options.limit_rate.map(|rate| Arc::new(Throttle::new(rate))),
         };
         Client {
+            tokens: Tokens::kept_in(options.state_dir.as_deref()),
             address,
             options,
             dialler,
@@ -255,7 +262,8 @@ impl Client {
     /// even be tried: no file was reported then.
     ///
     /// The files are one batch: one request, one stream, no round trip for each. A file that is
-    /// not acknowledged when the connection is cut is sent again after a reconnection. With
+    /// not acknowledged when the connection is cut goes on after a reconnection, or with the next
+    /// call, behind what arrived of it (files of 1 MiB and more) or from its beginning. With
     /// `dry_run` nothing is sent and the reports tell what would be.
     ///
     /// Returns how many bytes of file content crossed the wire, whatever became of them.
@@ -271,6 +279,10 @@ impl Client {
 
     /// Downloads; every file is reported once, in no particular order. `Err` only when nothing
     /// could even be tried: no file was reported then.
+    ///
+    /// What came of a file before a cut is kept beside its target as `.fileshare-NAME.part` (from
+    /// 1 MiB on), and after a reconnection or with the next call the rest follows, if it is still
+    /// the beginning of the server's file.
     ///
     /// Returns how many bytes of file content crossed the wire, whatever became of them.
     pub async fn get(

@@ -10,6 +10,7 @@ mod download;
 mod failure;
 mod listener;
 mod listing;
+mod partial;
 mod upload;
 
 use std::sync::Arc;

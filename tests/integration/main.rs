@@ -10,6 +10,7 @@ mod house;
 mod prompt;
 mod protocol;
 mod readme;
+mod resume;
 mod script;
 mod store_mode;
 mod usage;
