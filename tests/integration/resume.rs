@@ -43,8 +43,9 @@ impl Relay {
             address,
             passed: Arc::clone(&passed),
         };
-        let mut faults = faults.to_vec().into_iter();
+        let faults = faults.to_vec();
         std::thread::spawn(move || {
+            let mut faults = faults.into_iter();
             for client in listener.incoming() {
                 // Without a server the client is closed at once.
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(&server)) else {
