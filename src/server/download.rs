@@ -4,8 +4,9 @@ use std::io::{Read, Seek};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
 
-use super::conversation::{Conversation, allow, read_message};
-use crate::access::{Action, Role};
+use super::conversation::{Conversation, read_message};
+use super::sessions::Session;
+use crate::access::Action;
 use crate::net::{NetError, Patience, heartbeat};
 use crate::protocol::limits::MESSAGE_TIME;
 use crate::protocol::message::{ClientBody, ClientMessage, FileMessage, ServerBody};
@@ -33,13 +34,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             let may_read = self.held.is_none();
             tokio::select! {
                 biased;
-                message = read_message(&mut self.reader, &self.session, patience), if may_read => {
+                message = read_message(&mut self.reader, &self.protocol, patience), if may_read => {
                     let message = message?;
-                    if !self.session.belongs_to_download(&message) {
+                    if !self.protocol.belongs_to_download(&message) {
                         self.held = Some(message);
                         continue;
                     }
-                    self.session.receive(&message)?;
+                    self.protocol.receive(&message)?;
                     self.take_part(message, &mut sending, &mut named)?;
                 }
                 pieces = sending.next(), if !idle => {
@@ -95,8 +96,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         beginning: Option<Option<Beginning>>,
         file: WireRef,
     ) -> OutgoingFile {
-        let (store, role) = (self.context.store.clone(), self.role);
-        let open = move || match open(&store, role, file) {
+        let (store, session) = (self.context.store.clone(), self.session.session());
+        let open = move || match open(&store, &session, file) {
             Ok(source) => Opening::Send(Box::new(source)),
             Err(failure) => Opening::Fail(failure),
         };
@@ -114,6 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             let (message, closes) = match piece {
                 Piece::Data(bytes) => {
                     self.outbox.writer.data(&bytes).await?;
+                    self.session.sent(bytes.len());
                     continue;
                 }
                 Piece::Begin {
@@ -122,6 +124,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     offset,
                     ..
                 } => {
+                    if let Some(entry) = &entry {
+                        self.session.turn_to(&entry.name);
+                    }
                     let entry = entry.as_ref().map(Into::into);
                     (
                         FileMessage::Begin {
@@ -153,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             let body = ServerBody::File(message);
             self.outbox.queue(number, body).await?;
             if closes {
-                complete = self.session.close_downloaded()?;
+                complete = self.protocol.close_downloaded()?;
             }
         }
         self.outbox.writer.flush().await?;
@@ -169,8 +174,8 @@ struct Named {
     beginnings: HashMap<u32, Option<Beginning>>,
 }
 
-fn open(store: &Store, role: Role, file: WireRef) -> Result<StoredSource, Failure> {
-    allow(role, Action::Read)?;
+fn open(store: &Store, session: &Session, file: WireRef) -> Result<StoredSource, Failure> {
+    session.allow(Action::Read)?;
     let file = FileRef::try_from(file)?;
     Ok(StoredSource(store.open_file(&file)?))
 }

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,9 +8,10 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::conversation::{Conversation, allow, blocking};
+use super::conversation::{Conversation, blocking};
 use super::partial::{self, read_again};
-use crate::access::{Action, Role};
+use super::sessions::Session;
+use crate::access::Action;
 use crate::digest::Hasher;
 use crate::net::{Frame, NetError, Patience, heartbeat};
 use crate::protocol::codec;
@@ -22,9 +24,7 @@ use crate::protocol::session::Violation;
 use crate::protocol::{Failure, WireError};
 use crate::store::{Found, NewFile, Partial, PartialKey, Store, StoreError, Upload};
 use crate::transfer::{Done, Incoming, Receiving, Sink};
-use crate::types::{
-    Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp, UserName,
-};
+use crate::types::{Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp};
 
 /// What became of one file, by its place in the batch.
 type FileResult = (u32, Result<Entry, Failure>);
@@ -75,13 +75,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     /// Takes what comes until every file is closed and every result told.
     async fn receive(&mut self, batch: &mut Batch) -> Result<(), NetError> {
         let mut heartbeat = heartbeat();
-        while self.session.is_uploading() || batch.outstanding > 0 || batch.receiving.is_busy() {
-            let limits = self.session.body_limits();
+        while self.protocol.is_uploading() || batch.outstanding > 0 || batch.receiving.is_busy() {
+            let limits = self.protocol.body_limits();
             let patience = match limits.data {
                 Some(_) => Patience::Stream,
                 None => Patience::Idle(MESSAGE_TIME),
             };
-            let may_read = self.session.is_uploading() && !batch.receiving.is_full();
+            let may_read = self.protocol.is_uploading() && !batch.receiving.is_full();
             tokio::select! {
                 frame = self.reader.next(limits, patience), if may_read => match frame? {
                     Frame::Data(bytes) => self.take_data(bytes, batch)?,
@@ -100,7 +100,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     }
 
     fn take_data(&mut self, bytes: Bytes, batch: &mut Batch) -> Result<(), NetError> {
-        self.session.receive_data(bytes.len())?;
+        self.protocol.receive_data(bytes.len())?;
+        self.session.received(bytes.len());
         batch.progressed = Instant::now();
         batch.receiving.push(Incoming::Data(bytes));
         Ok(())
@@ -111,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         message: ClientMessage,
         batch: &mut Batch,
     ) -> Result<(), NetError> {
-        self.session.receive(&message)?;
+        self.protocol.receive(&message)?;
         if !matches!(message.body, ClientBody::Alive) {
             batch.progressed = Instant::now();
         }
@@ -119,6 +120,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             ClientBody::UploadPage { files } => return self.examine(files, batch).await,
             ClientBody::File(FileMessage::Begin { index, offset, .. }) => {
                 if let Some(described) = batch.described.front_mut().map(Described::take) {
+                    if let Ok(new) = &described.new {
+                        self.session.turn_to(&new.name);
+                    }
                     batch.outstanding += 1;
                     batch.receiving.push(self.begin(index, offset, described)?);
                 }
@@ -145,11 +149,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
 
     /// Says for each file of a page whether it may be sent.
     async fn examine(&mut self, files: Vec<UploadFile>, batch: &mut Batch) -> Result<(), NetError> {
-        let (store, role, owner) = (self.context.store.clone(), self.role, self.owner());
+        let (store, session) = (self.context.store.clone(), self.session.session());
         let work = async {
             let described = blocking({
                 let store = store.clone();
-                let describe = move |file| describe(&store, role, owner.as_ref(), file);
+                let describe = move |file| describe(&store, &session, file);
                 move || Ok(files.into_iter().map(describe).collect::<Vec<_>>())
             });
             offer_beginnings(&store, described.await?).await
@@ -170,11 +174,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         mut described: Described,
     ) -> Result<Incoming<StoreSink>, NetError> {
         let partial = described.go_on_at(offset)?;
-        let (store, role) = (self.context.store.clone(), self.role);
+        let (store, session) = (self.context.store.clone(), self.session.session());
         let open = move || {
             let mut new = described.new?;
+            session.allow(Action::Add)?;
             if new.on_conflict == OnConflict::Overwrite {
-                let allowed = allow(role, Action::Overwrite);
+                let allowed = session.allow(Action::Overwrite);
                 if described.replaces {
                     allowed?;
                 } else if allowed.is_err() {
@@ -182,22 +187,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     new.on_conflict = OnConflict::Error;
                 }
             }
+            let needs = match new.on_conflict {
+                OnConflict::Overwrite => Action::Overwrite,
+                _ => Action::Add,
+            };
             let (upload, hasher) = match partial {
                 Some(partial) => store.go_on(new, *partial)?,
                 None => (store.stage(new)?, Hasher::new()),
             };
-            Ok((StoreSink(Some(upload)), hasher))
+            let sink = StoreSink {
+                upload: Some(upload),
+                session,
+                needs,
+            };
+            Ok((sink, hasher))
         };
         Ok(Incoming::Begin {
             index,
             expected: None,
             open: Box::new(open),
         })
-    }
-
-    /// Whose uploads these are: what was kept of another's is nobody else's.
-    fn owner(&self) -> Option<UserName> {
-        None
     }
 
     /// Tells the client a result, and all others that are there by now.
@@ -239,13 +248,8 @@ impl Described {
     }
 }
 
-fn describe(
-    store: &Store,
-    role: Role,
-    owner: Option<&UserName>,
-    file: UploadFile,
-) -> (Described, Verdict) {
-    match examine(store, role, owner, file) {
+fn describe(store: &Store, session: &Session, file: UploadFile) -> (Described, Verdict) {
+    match examine(store, session, file) {
         Ok((new, existing)) => {
             // Where another file stands that is not to be replaced there is nothing to send.
             let is_wanted = existing.is_none() || new.on_conflict == OnConflict::Overwrite;
@@ -298,12 +302,11 @@ async fn offer_beginnings(
 /// The file to be stored, and the one that has its name, unless another name would be found.
 fn examine(
     store: &Store,
-    role: Role,
-    owner: Option<&UserName>,
+    session: &Session,
     file: UploadFile,
 ) -> Result<(NewFile, Option<Entry>), Failure> {
-    allow(role, Action::Add)?;
-    let new = new_file(owner, file)?;
+    session.allow(Action::Add)?;
+    let new = new_file(session.user().as_deref(), file)?;
     let mut existing = store.examine(&new)?;
     if new.on_conflict == OnConflict::Rename {
         existing = None;
@@ -324,7 +327,7 @@ fn examine(
     Ok((new, existing))
 }
 
-fn new_file(owner: Option<&UserName>, file: UploadFile) -> Result<NewFile, Failure> {
+fn new_file(owner: Option<&str>, file: UploadFile) -> Result<NewFile, Failure> {
     let name = FileName::parse(&file.name).map_err(WireError::Name)?;
     let modified = match file.modified {
         Some((seconds, nanoseconds)) => Some(
@@ -378,35 +381,46 @@ fn check_alive(progressed: Instant, idle_timeout: Duration) -> Result<(), NetErr
     Ok(())
 }
 
-/// An upload of the store; `None` once it is in other hands.
-struct StoreSink(Option<Upload>);
+struct StoreSink {
+    /// `None` once it is in other hands.
+    upload: Option<Upload>,
+    session: Arc<Session>,
+    /// What putting it in its place needs permission for.
+    needs: Action,
+}
 
 impl Sink for StoreSink {
     type Receipt = Entry;
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        match &mut self.0 {
+        match &mut self.upload {
             Some(upload) => Ok(upload.write(bytes)?),
             None => Ok(()),
         }
     }
 
     fn finish(mut self, digest: Digest, done: Done<Entry>) {
-        let done = |result: Result<Entry, StoreError>| done(result.map_err(Failure::from));
-        if let Some(upload) = self.0.take() {
-            upload.publish(digest, Box::new(done));
+        let Some(upload) = self.upload.take() else {
+            return;
+        };
+        // A large file takes long, and what was allowed when it began may not be any more.
+        if let Err(failure) = self.session.allow(self.needs) {
+            drop(upload);
+            return done(Err(failure));
         }
+        let done = |result: Result<Entry, StoreError>| done(result.map_err(Failure::from));
+        upload.publish(digest, Box::new(done));
     }
 
     fn discard(mut self) {
-        self.0 = None;
+        self.upload = None;
     }
 }
 
 impl Drop for StoreSink {
     /// The connection was cut.
     fn drop(&mut self) {
-        if let Some(upload) = self.0.take() {
+        if let Some(upload) = self.upload.take() {
             upload.keep();
         }
     }

@@ -17,7 +17,7 @@ use super::inner::Inner;
 use super::staging::PrivateFolder;
 use crate::digest::{self, Hasher};
 use crate::disk::{FileFacts, Folder, StagedFile};
-use crate::types::{Digest, FileName, Timestamp, UserName};
+use crate::types::{Digest, FileName, Timestamp};
 
 const LEAF: &str = "partial";
 
@@ -42,8 +42,7 @@ pub struct PartialKey(String);
 
 impl PartialKey {
     /// The key of an upload; `None` for the token 0: nothing need be kept.
-    pub fn new(owner: Option<&UserName>, token: u64, name: &FileName) -> Option<Self> {
-        let owner = owner.map(UserName::as_str);
+    pub fn new(owner: Option<&str>, token: u64, name: &FileName) -> Option<Self> {
         let hash = digest::keyed(
             b"fileshare partial upload",
             &[

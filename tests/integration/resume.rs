@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::{CLIENT, RunningServer, clean, noise, serve, serve_in, stderr, stdout, text};
+use crate::harness::{RunningServer, noise, serve, serve_in, stderr, stdout, text};
 
 const MIB: usize = 1024 * 1024;
 
@@ -127,13 +127,10 @@ impl Setting {
     }
 
     fn client(&self, relay: &Relay, arguments: &[&str]) -> Command {
-        let mut command = clean(CLIENT);
-        command
-            .args(["--server", &relay.address])
-            .args(arguments)
-            .env("XDG_STATE_HOME", self.state.path())
-            .current_dir(self.desk.path())
-            .stdin(Stdio::null());
+        let mut command = self
+            .server
+            .client_by(&relay.address, self.desk.path(), arguments);
+        command.env("XDG_STATE_HOME", self.state.path());
         command
     }
 

@@ -69,7 +69,7 @@ pub(super) async fn put(
     client.connect().await?;
     let mut pending = Vec::new();
     // In a dry run nothing goes on.
-    let tokens = (!dry_run).then(|| (client.tokens.clone(), client.address.clone()));
+    let tokens = (!dry_run).then(|| (client.tokens.clone(), client.address().clone()));
     for looked_at in look_at_all(files, tokens).await? {
         match looked_at {
             Ok(file) => pending.push(file),

@@ -5,7 +5,6 @@ use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
 use super::*;
-use crate::types::UserName;
 
 const MIB: usize = 1024 * 1024;
 
@@ -134,9 +133,8 @@ fn what_a_kill_leaves_is_cut_to_whole_segments_and_its_room_given_back() {
 fn only_the_same_user_token_and_name_find_it_and_one_at_a_time() {
     let shared = Shared::new();
     cut(&shared.store, keyed("a", 7, 3 * MIB), &content(2 * MIB));
-    let anna: UserName = "anna".parse().unwrap();
     let others = [
-        PartialKey::new(Some(&anna), 7, &name("a")),
+        PartialKey::new(Some("anna"), 7, &name("a")),
         PartialKey::new(None, 8, &name("a")),
         PartialKey::new(None, 7, &name("b")),
     ];
