@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,7 @@ enum Fault {
 struct Relay {
     address: String,
     passed: Arc<Mutex<[usize; 2]>>,
+    stalls: Receiver<()>,
 }
 
 impl Relay {
@@ -39,9 +41,11 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let passed = Arc::default();
+        let (stalled, stalls) = mpsc::channel();
         let relay = Relay {
             address,
             passed: Arc::clone(&passed),
+            stalls,
         };
         let faults = faults.to_vec();
         std::thread::spawn(move || {
@@ -54,12 +58,17 @@ impl Relay {
                 let fault = faults.next();
                 for (way, from, to) in [(0, &client, &server), (1, &server, &client)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    let passed = Arc::clone(&passed);
-                    std::thread::spawn(move || pass(from, to, fault, way, &passed));
+                    let (passed, stalled) = (Arc::clone(&passed), stalled.clone());
+                    std::thread::spawn(move || pass(from, to, fault, way, &passed, &stalled));
                 }
             }
         });
         relay
+    }
+
+    /// Waits until a connection has stalled.
+    fn wait_for_stall(&self) {
+        self.stalls.recv_timeout(Duration::from_secs(60)).unwrap();
     }
 
     /// How many bytes went from clients to the server, and back, since this was asked last.
@@ -74,6 +83,7 @@ fn pass(
     fault: Option<Fault>,
     way: usize,
     passed: &Mutex<[usize; 2]>,
+    stalled: &Sender<()>,
 ) {
     let mut through = 0;
     let mut buffer = [0; 16 * 1024];
@@ -81,7 +91,10 @@ fn pass(
         match fault {
             Some(Fault::Cut(after)) if through + bytes > after => break,
             // Whoever reads the other direction ends this one.
-            Some(Fault::Stall(after)) if through + bytes > after => return,
+            Some(Fault::Stall(after)) if through + bytes > after => {
+                let _ = stalled.send(());
+                return;
+            }
             _ => {}
         }
         if to.write_all(&buffer[..bytes]).is_err() {
@@ -262,6 +275,7 @@ fn a_killed_client_goes_on_in_its_next_run() {
         let setting = Setting::new(command);
         let relay = setting.relay(&[Fault::Stall(8 * MIB)]);
         let child = setting.start(&relay, &[command, "large"]);
+        relay.wait_for_stall();
         setting.wait_for_partial(command, 7 * MIB);
         kill(child);
         assert!(!setting.target(command).exists());
@@ -280,6 +294,7 @@ fn after_a_kill_of_the_server_the_client_goes_on_by_itself() {
         let mut setting = Setting::new(command);
         let relay = setting.relay(&[Fault::Stall(8 * MIB)]);
         let child = setting.start(&relay, &["--retries", "20", command, "large"]);
+        relay.wait_for_stall();
         setting.wait_for_partial(command, 7 * MIB);
         relay.passed();
         let port = setting.server.port.to_string();
@@ -371,6 +386,7 @@ fn of_two_clients_with_one_target_the_second_is_told() {
     let setting = Setting::new("get");
     let relay = setting.relay(&[Fault::Stall(8 * MIB)]);
     let child = setting.start(&relay, &["get", "large"]);
+    relay.wait_for_stall();
     setting.wait_for_partial("get", 7 * MIB);
     let second = setting.run(&relay, &["get", "large"]);
     assert_eq!(second.status.code(), Some(6), "{}", stderr(&second));
@@ -387,6 +403,7 @@ fn of_two_uploads_of_one_file_both_end_well_and_one_wins() {
     let setting = Setting::new("put");
     let relay = setting.relay(&[Fault::Stall(8 * MIB)]);
     let child = setting.start(&relay, &["put", "large"]);
+    relay.wait_for_stall();
     setting.wait_for_partial("put", 7 * MIB);
     // What the first one sent is its own as long as it is there.
     setting.ok(&relay, &["put", "large"]);
@@ -400,6 +417,7 @@ fn a_signal_keeps_what_came_and_says_so() {
         let setting = Setting::new(command);
         let relay = setting.relay(&[Fault::Stall(8 * MIB)]);
         let child = setting.start(&relay, &[command, "large"]);
+        relay.wait_for_stall();
         setting.wait_for_partial(command, 7 * MIB);
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
