@@ -71,6 +71,13 @@ pub struct Upload {
 
 impl Inner {
     pub(super) fn examine(&self, new: &NewFile) -> Result<Option<Entry>, StoreError> {
+        // What is kept of it need not find room again.
+        let (_, kept) = self.partials.bytes(new.partial.as_ref());
+        self.examine_beside(new, kept)
+    }
+
+    /// The same for a file of which so many bytes are on the disk already.
+    fn examine_beside(&self, new: &NewFile, there: u64) -> Result<Option<Entry>, StoreError> {
         let name = &new.name;
         if self.is_stopping() {
             return Err(StoreError::Closed);
@@ -105,12 +112,14 @@ impl Inner {
         if !self.ledger.has_room(size, self.quota) {
             return Err(self.quota_exceeded(name));
         }
-        self.check_free_space(new, size)?;
+        self.check_free_space(new, size.saturating_sub(there))?;
         Ok(existing)
     }
 
     pub(super) fn stage(self: &Arc<Self>, new: NewFile) -> Result<Upload, StoreError> {
-        self.check_wanted(&new)?;
+        // What is kept of it is thrown away, and so makes room.
+        let (_, kept) = self.partials.bytes(new.partial.as_ref());
+        self.check_wanted(&new, kept)?;
         let failed = |error| StoreError::disk(&new.name, error);
         // A file that is too small to be kept needs no name that can be found again.
         let key = new.partial.as_ref();
@@ -131,7 +140,7 @@ impl Inner {
         new: NewFile,
         partial: Partial,
     ) -> Result<(Upload, Hasher), StoreError> {
-        self.check_wanted(&new)?;
+        self.check_wanted(&new, partial.length())?;
         let parts = partial.into_parts();
         let (staged, claim, received, hasher) = parts.ok_or_else(|| StoreError::Conflict {
             name: new.name.clone(),
@@ -143,8 +152,8 @@ impl Inner {
     }
 
     /// That the file may be uploaded, and would not be refused for the name.
-    fn check_wanted(&self, new: &NewFile) -> Result<(), StoreError> {
-        match (self.examine(new)?, new.on_conflict) {
+    fn check_wanted(&self, new: &NewFile, there: u64) -> Result<(), StoreError> {
+        match (self.examine_beside(new, there)?, new.on_conflict) {
             (Some(existing), OnConflict::Error | OnConflict::Skip) => {
                 Err(StoreError::AlreadyExists {
                     name: new.name.clone(),
@@ -188,13 +197,9 @@ impl Inner {
             return Ok(());
         }
         // What is kept of other uploads gives way when it must.
-        let (others, own) = self.partials.bytes(new.partial.as_ref());
-        let available = |free: u64| free.saturating_add(others).saturating_add(own);
-        if self
-            .root
-            .free_space()
-            .is_some_and(|free| available(free) < size)
-        {
+        let (others, _) = self.partials.bytes(new.partial.as_ref());
+        let free = self.root.free_space();
+        if free.is_some_and(|free| free.saturating_add(others) < size) {
             let name = new.name.clone();
             return Err(StoreError::DiskFull { name });
         }

@@ -132,7 +132,9 @@ impl<S: Sink> Receiving<S> {
     pub async fn cut(&mut self) {
         // A panic in there is no worse than what made us give up.
         while self.is_busy() && self.turn().await.is_ok() {}
-        self.writer = Writing::Lost;
+        if let Writing::Resting(writer) = std::mem::replace(&mut self.writer, Writing::Lost) {
+            let _ = tokio::task::spawn_blocking(move || drop(writer)).await;
+        }
     }
 
     fn start_hop(&mut self) {
