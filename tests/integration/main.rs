@@ -7,15 +7,25 @@ mod confinement;
 mod conversation;
 mod cuts;
 #[cfg(target_os = "linux")]
+mod deadlines;
+mod flips;
+#[cfg(target_os = "linux")]
 mod guest;
 mod harness;
 #[cfg(unix)]
 mod hostile_names;
 mod hostile_server;
 mod house;
+mod identity;
+mod impostors;
+mod junk;
 #[cfg(target_os = "linux")]
 mod limits;
 mod logins;
+#[cfg(target_os = "linux")]
+mod measure;
+#[cfg(unix)]
+mod negotiated;
 #[cfg(unix)]
 mod private_files;
 #[cfg(unix)]

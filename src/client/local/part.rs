@@ -14,6 +14,13 @@ use crate::types::{Digest, Entry, OnConflict, Timestamp};
 /// How many names `name (1)`, `name (2)` … are tried before giving up.
 const MAX_NUMBERED: u32 = 10_000;
 
+/// From this size on room is set aside for a file while it comes, in bytes.
+const RESERVED_FROM: u64 = 1024 * 1024;
+
+/// How much room is set aside beyond what came, in bytes: a server that announces much and sends
+/// nothing takes none.
+const RESERVED_AHEAD: u64 = 64 * 1024 * 1024;
+
 /// Less than this is not worth keeping: it comes again in no time.
 const LEAST: u64 = 1024 * 1024;
 
@@ -107,8 +114,11 @@ impl Drop for Part {
 pub(in crate::client) struct FileSink {
     /// `None` once it is in other hands.
     staged: Option<StagedFile>,
-    /// How much is in it.
+    /// What the server announced, what is there of it, and for how much room is set aside, in
+    /// bytes.
+    size: u64,
     length: u64,
+    reserved: u64,
     folder: Folder,
     path: PathBuf,
     leaf: String,
@@ -148,10 +158,16 @@ impl FileSink {
             _ => Hasher::new(),
         };
         staged.cut(offset).map_err(failed)?;
-        staged.reserve(entry.size).map_err(failed)?;
+        // A disk without the room says so now, and not in mid-transfer.
+        let missing = entry.size.saturating_sub(offset);
+        if folder.free_space().is_some_and(|free| free < missing) {
+            return Err(failed(ErrorKind::StorageFull.into()));
+        }
         let sink = FileSink {
             staged: Some(staged),
+            size: entry.size,
             length: offset,
+            reserved: 0,
             folder,
             path: path.to_owned(),
             leaf: leaf.to_owned(),
@@ -160,6 +176,20 @@ impl FileSink {
             on_conflict,
         };
         Ok((sink, hasher))
+    }
+
+    fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(staged) = &mut self.staged else {
+            return Ok(());
+        };
+        let length = self.length.saturating_add(bytes.len() as u64);
+        if self.size >= RESERVED_FROM && length > self.reserved {
+            self.reserved = length.saturating_add(RESERVED_AHEAD).min(self.size);
+            staged.reserve(self.reserved)?;
+        }
+        staged.write_all(bytes)?;
+        self.length = length;
+        Ok(())
     }
 
     fn publish(&mut self) -> Result<PathBuf, Failure> {
@@ -199,12 +229,8 @@ impl Sink for FileSink {
     type Receipt = PathBuf;
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        if let Some(staged) = &mut self.staged {
-            let written = staged.write_all(bytes);
-            written.map_err(|error| io_failure(&self.path, &error))?;
-            self.length += bytes.len() as u64;
-        }
-        Ok(())
+        let written = self.write_ahead(bytes);
+        written.map_err(|error| io_failure(&self.path, &error))
     }
 
     fn finish(mut self, _digest: Digest, done: Done<PathBuf>) {
