@@ -22,7 +22,7 @@ pub fn next_step_of(doing: Doing, code: ErrorCode) -> Option<&'static str> {
     use ErrorCode::*;
     match (doing, code) {
         (Doing::Getting(_) | Doing::Putting(_), Disconnected) => {
-            Some("try again: what was complete is kept")
+            Some("try again: what was complete is kept, and the rest goes on where it stopped")
         }
         (Doing::Getting(OnConflict::Error), AlreadyExists) => {
             Some("name another place with -o, or say --on-conflict overwrite, rename or skip")

@@ -78,7 +78,7 @@ impl Progress for Bars {
         drawn.tell();
     }
 
-    fn begin(&self, index: u32, label: &str, size: Option<u64>) {
+    fn begin(&self, index: u32, label: &str, size: Option<u64>, offset: u64) {
         if !self.shown {
             return;
         }
@@ -91,7 +91,16 @@ impl Progress for Bars {
             return;
         }
         let bar = self.output.bars().add(bar).with_message(label.to_owned());
-        if let Some(earlier) = drawn.running.insert(index, bar) {
+        bar.set_position(offset);
+        // So that a rate is not made of what was there already.
+        bar.reset_eta();
+        let earlier = drawn.running.insert(index, bar);
+        if let Some(whole) = &drawn.whole {
+            // What was sent before a cut counts as far as it need not be sent again.
+            let counted = earlier.as_ref().map_or(0, ProgressBar::position);
+            whole.set_position((whole.position() + offset).saturating_sub(counted));
+        }
+        if let Some(earlier) = earlier {
             earlier.finish_and_clear();
         }
     }
@@ -179,7 +188,7 @@ mod tests {
         let shown = Bars::show(&captured.output(Look::default()));
         let bars = shown.progress();
         bars.batch(2, 10);
-        bars.begin(0, "a.txt", Some(5));
+        bars.begin(0, "a.txt", Some(5), 0);
         bars.advance(0, 5);
         bars.end(0);
         bars.note("trying again (1 of 3)");

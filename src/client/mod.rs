@@ -36,6 +36,7 @@ use crate::types::{FileName, FileRef, Item, Precondition};
 use dial::Dialler;
 use link::Link;
 use retry::Retries;
+use upload::Tokens;
 
 /// Why the client could not do something.
 pub use crate::protocol::Failure as ClientError;
@@ -53,14 +54,15 @@ pub struct ListQuery {
 
 /// A connection to a server, made when it is first needed and again when it was lost.
 ///
-/// Dropping the future of any method cancels what it does: the connection is closed, the server
-/// drops what was not complete, and the next call connects anew.
+/// Dropping the future of any method cancels what it does: the connection is closed, what was not
+/// complete changes nothing, and the next call connects anew.
 pub struct Client {
     options: ClientOptions,
     dialler: Dialler,
     link: Option<Link>,
     /// Whether this client ever was connected: a cut after that is worth a retry.
     met: bool,
+    tokens: Tokens,
 }
 
 impl Client {
@@ -75,6 +77,7 @@ impl Client {
             login: options.login.clone(),
         };
         Client {
+            tokens: Tokens::kept_in(options.state_dir.as_deref()),
             options,
             dialler,
             link: None,
@@ -301,7 +304,8 @@ impl Client {
     /// even be tried: no file was reported then.
     ///
     /// The files are one batch: one request, one stream, no round trip for each. A file that is
-    /// not acknowledged when the connection is cut is sent again after a reconnection. With
+    /// not acknowledged when the connection is cut goes on after a reconnection, or with the next
+    /// call, behind what arrived of it (files of 1 MiB and more) or from its beginning. With
     /// `dry_run` nothing is sent and the reports tell what would be.
     ///
     /// Returns how many bytes of file content crossed the wire, whatever became of them.
@@ -317,6 +321,10 @@ impl Client {
 
     /// Downloads; every file is reported once, in no particular order. `Err` only when nothing
     /// could even be tried: no file was reported then.
+    ///
+    /// What came of a file before a cut is kept beside its target as `.fileshare-NAME.part` (from
+    /// 1 MiB on), and after a reconnection or with the next call the rest follows, if it is still
+    /// the beginning of the server's file.
     ///
     /// Returns how many bytes of file content crossed the wire, whatever became of them.
     pub async fn get(

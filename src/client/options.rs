@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Trust;
@@ -13,6 +14,9 @@ pub struct ClientOptions {
     pub retries: u32,
     /// The most bytes of file content per second, either way.
     pub limit_rate: Option<u64>,
+    /// Where this user's state is kept, such as what lets an upload go on in another run. Without
+    /// it everything works, and an upload goes on in the same run only.
+    pub state_dir: Option<PathBuf>,
     /// No TLS: for a trusted wire, and for a server that was told the same.
     pub plaintext: bool,
     /// Which servers are trusted; plaintext has nothing that could be.
@@ -28,6 +32,7 @@ impl Default for ClientOptions {
             timeout: Duration::from_secs(30),
             retries: 3,
             limit_rate: None,
+            state_dir: None,
             plaintext: false,
             trust: Trust::default(),
             login: None,

@@ -11,6 +11,13 @@ use crate::transfer::Progress;
 /// Who hears what became of each file.
 pub(super) type Report<'a> = &'a mut (dyn FnMut(FileReport) + Send);
 
+/// What to tell the user of a file that does not begin at its beginning.
+pub(super) fn going_on(label: &str, offset: u64, size: Option<u64>) -> Option<String> {
+    let size = size.filter(|_| offset > 0)?;
+    let percent = u128::from(offset) * 100 / u128::from(size.max(1));
+    Some(format!("{label}: going on at {percent} %"))
+}
+
 /// A file of a batch that is not finished.
 pub(super) trait Unfinished {
     /// Whether it cannot be tried again: a stream that has begun to flow cannot be begun anew.

@@ -141,7 +141,7 @@ async fn compare(
     if opened.facts.size != entry.size {
         return Err(differs());
     }
-    progress.begin(index, &entry.name.to_string(), Some(entry.size));
+    progress.begin(index, &entry.name.to_string(), Some(entry.size), 0);
     let hashing = progress.clone();
     let digest: Digest =
         blocking(move || opened.hash(|bytes| hashing.advance(index, bytes as u64))).await?;

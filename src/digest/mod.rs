@@ -1,8 +1,14 @@
 //! Hashing while bytes pass by.
 
+use std::io::{self, ErrorKind, Read};
+
+use aws_lc_rs::hmac;
 use md5::{Digest as _, Md5};
 
 use crate::types::Digest;
+
+/// How much is read at a time.
+const READ_BYTES: usize = 256 * 1024;
 
 /// Computes the [`Digest`] of bytes that arrive in pieces.
 #[derive(Clone)]
@@ -17,6 +23,24 @@ impl Hasher {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+
+    /// Takes the next `bytes` bytes of a reader, and tells how many there were: fewer only at its
+    /// end.
+    pub fn update_from(&mut self, reader: &mut impl Read, bytes: u64) -> io::Result<u64> {
+        let mut buffer = vec![0; READ_BYTES];
+        let mut left = bytes;
+        while left > 0 {
+            let wanted = usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
+            let read = match reader.read(buffer.get_mut(..wanted).unwrap_or_default()) {
+                Ok(0) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            self.update(buffer.get(..read).unwrap_or_default());
+            left -= read as u64;
+        }
+        Ok(bytes - left)
     }
 
     /// The digest of everything that was taken.
@@ -38,9 +62,44 @@ impl Default for Hasher {
     }
 }
 
+/// A hash of several byte strings that nobody without the key can compute (HMAC-SHA-256). Each goes
+/// in with its length, so that no two lists of strings look alike.
+pub fn keyed(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    for part in parts {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
+    let mut hash = [0; 32];
+    for (to, from) in hash.iter_mut().zip(context.sign().as_ref()) {
+        *to = *from;
+    }
+    hash
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_keyed_hash_depends_on_the_key_and_on_each_part() {
+        let hash = keyed(b"key", &[b"ab", b"c"]);
+        assert_eq!(hash, keyed(b"key", &[b"ab", b"c"]));
+        assert_ne!(hash, keyed(b"other", &[b"ab", b"c"]));
+        assert_ne!(hash, keyed(b"key", &[b"a", b"bc"]));
+        assert_ne!(hash, keyed(b"key", &[b"ab", b"c", b""]));
+    }
+
+    #[test]
+    fn takes_as_much_of_a_reader_as_there_is() {
+        let bytes = vec![7; READ_BYTES + 10];
+        let mut hasher = Hasher::new();
+        let mut reader = bytes.as_slice();
+        assert_eq!(hasher.update_from(&mut reader, 4).unwrap(), 4);
+        let rest = bytes.len() as u64 - 4;
+        assert_eq!(hasher.update_from(&mut reader, u64::MAX).unwrap(), rest);
+        assert_eq!(hasher.finish(), Hasher::digest_of(&bytes));
+    }
 
     #[test]
     fn agrees_with_rfc_1321() {

@@ -1,17 +1,18 @@
 use std::fs::{File, FileTimes};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 
 use super::{FileFacts, Folder, Replace, permissions};
 use crate::types::Timestamp;
 
 /// A file that is being written under a temporary name, to appear under its real name whole or
-/// not at all. Dropping it before it is published removes it.
+/// not at all. Dropping it before it is published or kept removes it.
 #[derive(Debug)]
 pub struct StagedFile {
     folder: Folder,
     temporary_name: String,
     file: File,
-    published: bool,
+    /// Whether it is published, or kept.
+    settled: bool,
 }
 
 /// A file that was not published, with the file itself, so that another name can be tried.
@@ -34,6 +35,14 @@ impl StagedFile {
     /// Creates the file, or takes over one that an earlier run left behind and empties it.
     /// `WouldBlock` when another process is writing it.
     pub fn create_or_take(folder: &Folder, temporary_name: &str) -> io::Result<Self> {
+        let staged = Self::take(folder, temporary_name)?;
+        staged.file.set_len(0)?;
+        Ok(staged)
+    }
+
+    /// Takes over a file that an earlier run left behind, with all that is in it, or creates it.
+    /// `WouldBlock` when another process is writing it.
+    pub fn take(folder: &Folder, temporary_name: &str) -> io::Result<Self> {
         // Whoever held the file may publish or remove it between our opening and our locking it;
         // then the lock is on a file that has another name by now. That cannot go on for long.
         for _ in 0..100 {
@@ -51,7 +60,6 @@ impl StagedFile {
                 folder.remove_file(temporary_name)?;
                 continue;
             }
-            file.set_len(0)?;
             return Ok(Self::of(folder, temporary_name, file));
         }
         Err(ErrorKind::WouldBlock.into())
@@ -62,7 +70,7 @@ impl StagedFile {
             folder: folder.clone(),
             temporary_name: temporary_name.to_owned(),
             file,
-            published: false,
+            settled: false,
         }
     }
 
@@ -86,6 +94,18 @@ impl StagedFile {
         }
         let _ = size;
         Ok(())
+    }
+
+    /// Cuts the file to its first `size` bytes and goes on behind them. Room that was set aside for
+    /// more is given back.
+    pub fn cut(&mut self, size: u64) -> io::Result<()> {
+        self.file.set_len(size)?;
+        self.file.seek(SeekFrom::Start(size)).map(drop)
+    }
+
+    /// Leaves the file under its temporary name, for a later run to [`take`](Self::take).
+    pub fn keep(mut self) {
+        self.settled = true;
     }
 
     /// Sets the time of the last change. Call it after the last write.
@@ -120,7 +140,7 @@ impl StagedFile {
         });
         match renamed {
             Ok(facts) => {
-                self.published = true;
+                self.settled = true;
                 Ok(facts)
             }
             Err(source) => Err(PublishError {
@@ -143,7 +163,7 @@ impl Write for StagedFile {
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
-        if !self.published {
+        if !self.settled {
             // Nothing can be done about a failure; the owner of the folder cleans up later.
             let _ = self.folder.remove_file(&self.temporary_name);
         }

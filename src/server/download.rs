@@ -1,4 +1,5 @@
-use std::io::Read;
+use std::collections::HashMap;
+use std::io::{Read, Seek};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
@@ -9,9 +10,10 @@ use crate::access::Action;
 use crate::net::{NetError, Patience, heartbeat};
 use crate::protocol::limits::MESSAGE_TIME;
 use crate::protocol::message::{ClientBody, ClientMessage, FileMessage, ServerBody};
+use crate::protocol::session::Violation;
 use crate::protocol::{ErrorCode, Failure, WireRef};
 use crate::store::{Store, StoredFile};
-use crate::transfer::{Opening, OutgoingFile, Piece, Sending, Source};
+use crate::transfer::{Beginning, Opening, OutgoingFile, Piece, Sending, Source};
 use crate::types::{Digest, Entry, FileRef};
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
@@ -19,7 +21,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     /// ones or says which it does not want after all.
     pub(super) async fn download(&mut self, number: u32) -> Result<(), NetError> {
         let mut sending = Sending::new();
-        let mut next_index = 0;
+        let mut named = Named::default();
         let mut heartbeat = heartbeat();
         loop {
             let idle = sending.is_idle();
@@ -39,11 +41,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                         continue;
                     }
                     self.protocol.receive(&message)?;
-                    self.take_part(message, &mut sending, &mut next_index);
+                    self.take_part(message, &mut sending, &mut named)?;
                 }
                 pieces = sending.next(), if !idle => {
-                    heartbeat.reset();
                     let pieces = pieces.map_err(|failure| internal(&failure))?;
+                    if pieces.is_empty() {
+                        continue;
+                    }
+                    heartbeat.reset();
                     if self.send_pieces(number, pieces).await? {
                         return self.outbox.answer(number, ServerBody::DownloadEnd).await;
                     }
@@ -53,20 +58,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         }
     }
 
-    fn take_part(&self, message: ClientMessage, sending: &mut Sending, next_index: &mut u32) {
+    fn take_part(
+        &self,
+        message: ClientMessage,
+        sending: &mut Sending,
+        named: &mut Named,
+    ) -> Result<(), Violation> {
         match message.body {
             ClientBody::DownloadPage { files } => {
                 for file in files {
-                    sending.add(self.outgoing(*next_index, file));
-                    *next_index += 1;
+                    let beginning = named.beginnings.remove(&named.files);
+                    sending.add(self.outgoing(named.files, beginning, file));
+                    named.files += 1;
+                }
+            }
+            ClientBody::Resume {
+                index,
+                offset: length,
+                digest,
+            } => {
+                // A digest that is none begins no file.
+                let digest = Digest::try_from(digest).ok();
+                let beginning = digest.map(|digest| Beginning { length, digest });
+                if named.beginnings.insert(index, beginning).is_some() {
+                    return Err(Violation("the beginning of a file twice"));
                 }
             }
             ClientBody::Skip { index } => sending.skip(index),
             _ => {}
         }
+        Ok(())
     }
 
-    fn outgoing(&self, index: u32, file: WireRef) -> OutgoingFile {
+    fn outgoing(
+        &self,
+        index: u32,
+        beginning: Option<Option<Beginning>>,
+        file: WireRef,
+    ) -> OutgoingFile {
         let (store, session) = (self.context.store.clone(), self.session.session());
         let open = move || match open(&store, &session, file) {
             Ok(source) => Opening::Send(Box::new(source)),
@@ -74,6 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         };
         OutgoingFile {
             index,
+            beginning: beginning.flatten(),
             open: Box::new(open),
         }
     }
@@ -88,12 +118,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     self.session.sent(bytes.len());
                     continue;
                 }
-                Piece::Begin { index, entry, .. } => {
+                Piece::Begin {
+                    index,
+                    entry,
+                    offset,
+                    ..
+                } => {
                     if let Some(entry) = &entry {
                         self.session.turn_to(&entry.name);
                     }
                     let entry = entry.as_ref().map(Into::into);
-                    let offset = 0;
                     (
                         FileMessage::Begin {
                             index,
@@ -132,6 +166,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     }
 }
 
+/// What the client has named of a download.
+#[derive(Default)]
+struct Named {
+    files: u32,
+    /// What it has already of files that it has not named yet: the session bounds how many.
+    beginnings: HashMap<u32, Option<Beginning>>,
+}
+
 fn open(store: &Store, session: &Session, file: WireRef) -> Result<StoredSource, Failure> {
     session.allow(Action::Read)?;
     let file = FileRef::try_from(file)?;
@@ -143,6 +185,13 @@ fn internal(failure: &Failure) -> NetError {
 }
 
 struct StoredSource(StoredFile);
+
+impl StoredSource {
+    fn unreadable(&self, error: &std::io::Error) -> Failure {
+        let name = &self.0.entry.name;
+        Failure::new(ErrorCode::Io, format!("{name} cannot be read: {error}"))
+    }
+}
 
 impl Source for StoredSource {
     fn entry(&self) -> Option<Entry> {
@@ -159,10 +208,12 @@ impl Source for StoredSource {
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let read = self.0.read(buffer);
-        read.map_err(|error| {
-            let name = &self.0.entry.name;
-            Failure::new(ErrorCode::Io, format!("{name} cannot be read: {error}"))
-        })
+        read.map_err(|error| self.unreadable(&error))
+    }
+
+    fn rewind(&mut self) -> Result<(), Failure> {
+        let rewound = self.0.file().rewind();
+        rewound.map_err(|error| self.unreadable(&error))
     }
 
     fn finish(&mut self, digest: Digest) -> Result<(), Failure> {

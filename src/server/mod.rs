@@ -17,6 +17,7 @@ mod greeting;
 mod listener;
 mod listing;
 mod login;
+mod partial;
 mod permission;
 mod sessions;
 mod turns;

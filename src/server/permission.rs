@@ -17,6 +17,8 @@ pub(super) fn needs(request: &ClientBody) -> Option<Action> {
         | ClientBody::Upload { .. }
         | ClientBody::File(_)
         | ClientBody::Skip { .. }
+        | ClientBody::Command { .. }
+        | ClientBody::Resume { .. }
         | ClientBody::Alive => None,
         ClientBody::Info
         | ClientBody::List { .. }
@@ -25,7 +27,10 @@ pub(super) fn needs(request: &ClientBody) -> Option<Action> {
         ClientBody::Rename { .. }
         | ClientBody::MakeFolder { .. }
         | ClientBody::UploadPage { .. } => Some(Action::Add),
-        ClientBody::Remove { .. } => Some(Action::Remove),
+        ClientBody::Remove { .. } | ClientBody::Trash { .. } | ClientBody::Restore { .. } => {
+            Some(Action::Remove)
+        }
+        ClientBody::Undo { .. } => Some(Action::Add),
         ClientBody::Sessions | ClientBody::Kick { .. } => Some(Action::Administer),
     }
 }
@@ -33,7 +38,10 @@ pub(super) fn needs(request: &ClientBody) -> Option<Action> {
 /// What a request is called where people read of it: the word of the command.
 pub(super) fn name(request: &ClientBody) -> &'static str {
     match request {
-        ClientBody::Hello { .. } | ClientBody::Skip { .. } | ClientBody::Alive => "idle",
+        ClientBody::Hello { .. }
+        | ClientBody::Skip { .. }
+        | ClientBody::Command { .. }
+        | ClientBody::Alive => "idle",
         ClientBody::Ping => "ping",
         ClientBody::Info => "info",
         ClientBody::List { .. } => "list",
@@ -41,7 +49,12 @@ pub(super) fn name(request: &ClientBody) -> &'static str {
         ClientBody::Rename { .. } => "rename",
         ClientBody::Remove { .. } => "remove",
         ClientBody::MakeFolder { .. } => "mkdir",
-        ClientBody::Download { .. } | ClientBody::DownloadPage { .. } => "get",
+        ClientBody::Trash { .. } => "trash",
+        ClientBody::Restore { .. } => "restore",
+        ClientBody::Undo { .. } => "undo",
+        ClientBody::Download { .. }
+        | ClientBody::DownloadPage { .. }
+        | ClientBody::Resume { .. } => "get",
         ClientBody::Upload { .. } | ClientBody::UploadPage { .. } | ClientBody::File(_) => "put",
         ClientBody::Sessions => "sessions",
         ClientBody::Kick { .. } => "kick",
@@ -57,8 +70,8 @@ pub(super) fn subject(request: &ClientBody) -> Option<String> {
             WireRef::Name(name) => name,
             WireRef::Id(_) => return None,
         },
-        ClientBody::MakeFolder { name, .. } => name,
-        ClientBody::List { folder, .. } => folder.as_ref()?,
+        ClientBody::MakeFolder { name, .. } | ClientBody::Restore { name, .. } => name,
+        ClientBody::List { folder, .. } | ClientBody::Trash { folder, .. } => folder.as_ref()?,
         _ => return None,
     };
     // What is no name may be of any length.

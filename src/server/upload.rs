@@ -9,8 +9,10 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::conversation::{Conversation, blocking};
+use super::partial::{self, read_again};
 use super::sessions::Session;
 use crate::access::Action;
+use crate::digest::Hasher;
 use crate::net::{Frame, NetError, Patience, heartbeat};
 use crate::protocol::codec;
 use crate::protocol::limits::MESSAGE_TIME;
@@ -18,8 +20,9 @@ use crate::protocol::message::{
     ClientBody, ClientMessage, FileMessage, ServerBody, UploadFile, UploadResult, Verdict,
     WireConflict,
 };
+use crate::protocol::session::Violation;
 use crate::protocol::{Failure, WireError};
-use crate::store::{NewFile, Store, StoreError, Upload};
+use crate::store::{Found, NewFile, Partial, PartialKey, Store, StoreError, Upload};
 use crate::transfer::{Done, Incoming, Receiving, Sink};
 use crate::types::{Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp};
 
@@ -40,12 +43,13 @@ struct Batch {
 }
 
 /// A file that the client has described.
-#[derive(Clone)]
 struct Described {
     /// The file, or why it is refused; one that is sent all the same is refused again.
     new: Result<NewFile, Failure>,
     /// Whether a file stood under its name when it was described.
     replaces: bool,
+    /// What there is of it already, as the client is told.
+    found: Found,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
@@ -60,6 +64,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             outstanding: 0,
             progressed: Instant::now(),
         };
+        let received = self.receive(&mut batch).await;
+        if received.is_err() {
+            batch.receiving.cut().await;
+        }
+        received?;
+        self.outbox.answer(number, ServerBody::UploadEnd).await
+    }
+
+    /// Takes what comes until every file is closed and every result told.
+    async fn receive(&mut self, batch: &mut Batch) -> Result<(), NetError> {
         let mut heartbeat = heartbeat();
         while self.protocol.is_uploading() || batch.outstanding > 0 || batch.receiving.is_busy() {
             let limits = self.protocol.body_limits();
@@ -70,19 +84,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             let may_read = self.protocol.is_uploading() && !batch.receiving.is_full();
             tokio::select! {
                 frame = self.reader.next(limits, patience), if may_read => match frame? {
-                    Frame::Data(bytes) => self.take_data(bytes, &mut batch)?,
+                    Frame::Data(bytes) => self.take_data(bytes, batch)?,
                     Frame::Message(body) => {
-                        self.take_message(codec::decode(&body)?, &mut batch).await?;
+                        self.take_message(codec::decode(&body)?, batch).await?;
                     }
                 },
                 turned = batch.receiving.turn(), if batch.receiving.is_busy() => {
                     turned.map_err(|failure| std::io::Error::other(failure.to_string()))?;
                 }
-                Some(result) = batch.results.recv() => self.tell(&mut batch, result).await?,
-                _ = heartbeat.tick() => self.outbox.answer(number, ServerBody::Alive).await?,
+                Some(result) = batch.results.recv() => self.tell(batch, result).await?,
+                _ = heartbeat.tick() => self.outbox.answer(batch.number, ServerBody::Alive).await?,
             }
         }
-        self.outbox.answer(number, ServerBody::UploadEnd).await
+        Ok(())
     }
 
     fn take_data(&mut self, bytes: Bytes, batch: &mut Batch) -> Result<(), NetError> {
@@ -104,13 +118,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         }
         match message.body {
             ClientBody::UploadPage { files } => return self.examine(files, batch).await,
-            ClientBody::File(FileMessage::Begin { index, .. }) => {
-                if let Some(described) = batch.described.front().cloned() {
+            ClientBody::File(FileMessage::Begin { index, offset, .. }) => {
+                if let Some(described) = batch.described.front_mut().map(Described::take) {
                     if let Ok(new) = &described.new {
                         self.session.turn_to(&new.name);
                     }
                     batch.outstanding += 1;
-                    batch.receiving.push(self.begin(index, described));
+                    batch.receiving.push(self.begin(index, offset, described)?);
                 }
             }
             ClientBody::File(FileMessage::End { digest }) => {
@@ -136,12 +150,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     /// Says for each file of a page whether it may be sent.
     async fn examine(&mut self, files: Vec<UploadFile>, batch: &mut Batch) -> Result<(), NetError> {
         let (store, session) = (self.context.store.clone(), self.session.session());
-        let work = blocking(move || {
-            let examined = files
-                .into_iter()
-                .map(|file| describe(&store, &session, file));
-            Ok(examined.collect::<Vec<_>>())
-        });
+        let work = async {
+            let described = blocking({
+                let store = store.clone();
+                let describe = move |file| describe(&store, &session, file);
+                move || Ok(files.into_iter().map(describe).collect::<Vec<_>>())
+            });
+            offer_beginnings(&store, described.await?).await
+        };
         let examined = self.outbox.alive_during(batch.number, work).await?;
         let examined = examined.map_err(|failure| std::io::Error::other(failure.to_string()))?;
         let (described, verdicts): (Vec<_>, Vec<_>) = examined.into_iter().unzip();
@@ -151,7 +167,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         self.outbox.writer.flush().await
     }
 
-    fn begin(&self, index: u32, described: Described) -> Incoming<StoreSink> {
+    fn begin(
+        &self,
+        index: u32,
+        offset: u64,
+        mut described: Described,
+    ) -> Result<Incoming<StoreSink>, NetError> {
+        let partial = described.go_on_at(offset)?;
         let (store, session) = (self.context.store.clone(), self.session.session());
         let open = move || {
             let mut new = described.new?;
@@ -169,17 +191,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 OnConflict::Overwrite => Action::Overwrite,
                 _ => Action::Add,
             };
-            Ok(StoreSink {
-                upload: store.stage(new)?,
+            let (upload, hasher) = match partial {
+                Some(partial) => store.go_on(new, *partial)?,
+                None => (store.stage(new)?, Hasher::new()),
+            };
+            let sink = StoreSink {
+                upload: Some(upload),
                 session,
                 needs,
-            })
+            };
+            Ok((sink, hasher))
         };
-        Incoming::Begin {
+        Ok(Incoming::Begin {
             index,
             expected: None,
             open: Box::new(open),
-        }
+        })
     }
 
     /// Tells the client a result, and all others that are there by now.
@@ -201,12 +228,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
 /// The most results in one message.
 const RESULTS: usize = 1024;
 
+impl Described {
+    /// What is needed when the file begins. What is needed should it be closed stays.
+    fn take(&mut self) -> Described {
+        Described {
+            new: self.new.clone(),
+            replaces: self.replaces,
+            found: std::mem::replace(&mut self.found, Found::Nothing),
+        }
+    }
+
+    /// What the client goes on with: it may begin at 0, or behind what it was offered.
+    fn go_on_at(&mut self, offset: u64) -> Result<Option<Box<Partial>>, Violation> {
+        match std::mem::replace(&mut self.found, Found::Nothing) {
+            _ if offset == 0 => Ok(None),
+            Found::Partial(partial) if partial.length() == offset => Ok(Some(partial)),
+            _ => Err(Violation("a file that begins where nobody offered")),
+        }
+    }
+}
+
 fn describe(store: &Store, session: &Session, file: UploadFile) -> (Described, Verdict) {
     match examine(store, session, file) {
         Ok((new, existing)) => {
+            // Where another file stands that is not to be replaced there is nothing to send.
+            let is_wanted = existing.is_none() || new.on_conflict == OnConflict::Overwrite;
+            let found = match is_wanted {
+                true => partial::find(store, &new).unwrap_or(Found::Nothing),
+                false => Found::Nothing,
+            };
             let described = Described {
                 replaces: existing.is_some(),
                 new: Ok(new),
+                found,
             };
             let verdict = existing.map_or(Verdict::Start, |entry| Verdict::Exists((&entry).into()));
             (described, verdict)
@@ -216,10 +270,33 @@ fn describe(store: &Store, session: &Session, file: UploadFile) -> (Described, V
             let described = Described {
                 new: Err(failure),
                 replaces: false,
+                found: Found::Nothing,
             };
             (described, Verdict::Refused { code, detail })
         }
     }
+}
+
+/// Reads again what there is of the files of a page, and offers it.
+async fn offer_beginnings(
+    store: &Store,
+    mut examined: Vec<(Described, Verdict)>,
+) -> Result<Vec<(Described, Verdict)>, Failure> {
+    let until = Instant::now() + partial::PATIENCE;
+    for (described, verdict) in &mut examined {
+        let found = std::mem::replace(&mut described.found, Found::Nothing);
+        if let Ok(new) = &described.new {
+            described.found = read_again(store, new, found, until).await?;
+        }
+        // A file of which something is here was to replace what stands there before, too.
+        if let Found::Partial(partial) = &described.found {
+            *verdict = Verdict::Resume {
+                offset: partial.length(),
+                digest: partial.digest().into(),
+            };
+        }
+    }
+    Ok(examined)
 }
 
 /// The file to be stored, and the one that has its name, unless another name would be found.
@@ -229,7 +306,7 @@ fn examine(
     file: UploadFile,
 ) -> Result<(NewFile, Option<Entry>), Failure> {
     session.allow(Action::Add)?;
-    let new = new_file(file)?;
+    let new = new_file(session.user().as_deref(), file)?;
     let mut existing = store.examine(&new)?;
     if new.on_conflict == OnConflict::Rename {
         existing = None;
@@ -250,7 +327,8 @@ fn examine(
     Ok((new, existing))
 }
 
-fn new_file(file: UploadFile) -> Result<NewFile, Failure> {
+fn new_file(owner: Option<&str>, file: UploadFile) -> Result<NewFile, Failure> {
+    let name = FileName::parse(&file.name).map_err(WireError::Name)?;
     let modified = match file.modified {
         Some((seconds, nanoseconds)) => Some(
             Timestamp::new(seconds, nanoseconds).ok_or(WireError::Field("a time out of range"))?,
@@ -258,7 +336,8 @@ fn new_file(file: UploadFile) -> Result<NewFile, Failure> {
         None => None,
     };
     Ok(NewFile {
-        name: FileName::parse(&file.name).map_err(WireError::Name)?,
+        partial: PartialKey::new(owner, file.token, &name),
+        name,
         size: file.size,
         modified,
         executable: file.executable,
@@ -303,7 +382,8 @@ fn check_alive(progressed: Instant, idle_timeout: Duration) -> Result<(), NetErr
 }
 
 struct StoreSink {
-    upload: Upload,
+    /// `None` once it is in other hands.
+    upload: Option<Upload>,
     session: Arc<Session>,
     /// What putting it in its place needs permission for.
     needs: Action,
@@ -313,16 +393,35 @@ impl Sink for StoreSink {
     type Receipt = Entry;
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        Ok(self.upload.write(bytes)?)
+        match &mut self.upload {
+            Some(upload) => Ok(upload.write(bytes)?),
+            None => Ok(()),
+        }
     }
 
-    fn finish(self, digest: Digest, done: Done<Entry>) {
+    fn finish(mut self, digest: Digest, done: Done<Entry>) {
+        let Some(upload) = self.upload.take() else {
+            return;
+        };
         // A large file takes long, and what was allowed when it began may not be any more.
         if let Err(failure) = self.session.allow(self.needs) {
-            drop(self.upload);
+            drop(upload);
             return done(Err(failure));
         }
         let done = |result: Result<Entry, StoreError>| done(result.map_err(Failure::from));
-        self.upload.publish(digest, Box::new(done));
+        upload.publish(digest, Box::new(done));
+    }
+
+    fn discard(mut self) {
+        self.upload = None;
+    }
+}
+
+impl Drop for StoreSink {
+    /// The connection was cut.
+    fn drop(&mut self) {
+        if let Some(upload) = self.upload.take() {
+            upload.keep();
+        }
     }
 }

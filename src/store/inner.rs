@@ -11,6 +11,7 @@ use super::index::{IndexState, Readers, Rows};
 use super::ledger::Ledger;
 use super::names::Rules;
 use super::options::{Durability, NameRules};
+use super::partial::Partials;
 use super::publisher::{Job, Publication};
 use super::scanner::ScanGate;
 use super::staging::Staging;
@@ -27,6 +28,7 @@ pub(super) struct Inner {
     pub(super) quota: Option<u64>,
     pub(super) index_state: IndexState,
     pub(super) staging: Staging,
+    pub(super) partials: Arc<Partials>,
     pub(super) readers: Readers,
     pub(super) ledger: Arc<Ledger>,
     pub(super) jobs: SyncSender<Job>,

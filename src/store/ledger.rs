@@ -31,6 +31,13 @@ impl Ledger {
         quota.is_none_or(|quota| self.fits(reserved, more, quota))
     }
 
+    /// How many bytes the quota has left.
+    pub(super) fn room(&self, quota: u64) -> u64 {
+        let reserved = self.reserved.load(Ordering::Relaxed);
+        let taken = self.bytes.load(Ordering::Relaxed).saturating_add(reserved);
+        quota.saturating_sub(taken)
+    }
+
     fn fits(&self, reserved: u64, more: u64, quota: u64) -> bool {
         let taken = self.bytes.load(Ordering::Relaxed).saturating_add(reserved);
         taken.saturating_add(more) <= quota

@@ -21,6 +21,7 @@ mod lookup;
 mod names;
 mod open;
 mod options;
+mod partial;
 mod places;
 mod publisher;
 mod scanner;
@@ -34,6 +35,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::digest::Hasher;
 use crate::disk::holds_mount;
 use crate::types::{Entry, FileName, FileRef, Item, Precondition};
 
@@ -42,6 +44,7 @@ pub use error::{IndexError, OpenError, StoreError};
 pub use index::IndexState;
 pub use listing::{ListQuery, Page};
 pub use options::{Durability, NameRules, StoreOptions};
+pub use partial::{Found, Partial, PartialKey, Reread};
 pub use places::Places;
 pub use stored_file::StoredFile;
 pub use upload::{NewFile, Upload};
@@ -109,9 +112,20 @@ impl Store {
         self.inner().examine(new)
     }
 
-    /// Begins an upload.
+    /// Begins an upload. What was kept of an earlier one with the same key is thrown away.
     pub fn stage(&self, new: NewFile) -> Result<Upload, StoreError> {
         self.inner().stage(new)
+    }
+
+    /// What arrived of an upload with this key that was cut, for a file of this size.
+    pub fn find_partial(&self, key: &PartialKey, size: Option<u64>) -> Result<Found, StoreError> {
+        self.inner().find_partial(key, size)
+    }
+
+    /// Goes on with an upload that was cut, behind what arrived, all of which was read again. Tells
+    /// the state of the digest, too.
+    pub fn go_on(&self, new: NewFile, partial: Partial) -> Result<(Upload, Hasher), StoreError> {
+        self.inner().go_on(new, partial)
     }
 
     /// Gives a file or folder another name, which nothing may have. Tells what it is called now,

@@ -1,10 +1,12 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use super::content::now;
 use super::error::OpenError;
 use super::hash_slots::HashSlots;
 use super::hasher::{HashGate, hash_files};
@@ -12,6 +14,7 @@ use super::index::{IndexFile, Readers};
 use super::inner::Inner;
 use super::ledger::Ledger;
 use super::options::StoreOptions;
+use super::partial::Partials;
 use super::places::{Places, at};
 use super::publisher::{BATCH, Job, Publisher, sync_files};
 use super::scanner::{ScanGate, scan};
@@ -20,6 +23,9 @@ use crate::disk::{FileLock, Folder, LockError, remove_tree};
 
 /// How many files are synced at a time: so many share the disk's journal commits.
 const SYNCERS: usize = 8;
+
+/// How often to look, at least while nothing is removed, for what is too old to be kept.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 /// An open store and its threads.
 pub(super) struct Running {
@@ -58,6 +64,7 @@ impl Running {
         let locks = lock(&root_path, &root, &state_path, &state)?;
         let (staging, left_over) =
             Staging::open(&root, &state).map_err(at(&state_path.join("staging")))?;
+        let partials = Partials::open(&root, &state).map_err(at(&state_path.join("partial")))?;
         let file = IndexFile::in_folder(&state_path);
         let index = |source| OpenError::Index {
             path: state_path.clone(),
@@ -79,6 +86,7 @@ impl Running {
             quota: options.quota,
             index_state,
             staging,
+            partials: Arc::new(partials),
             readers: Readers::new(file),
             ledger,
             jobs,
@@ -89,6 +97,7 @@ impl Running {
             hash_slots: HashSlots::default(),
             stopping: AtomicBool::new(false),
         });
+        inner.fit_partials();
         for leaf in left_over {
             let _ = inner.to_sweep.send(Some(leaf));
         }
@@ -215,9 +224,17 @@ fn lock(
     })
 }
 
-/// Deletes what was removed, so that nobody waits for it.
+/// Deletes what was removed, so that nobody waits for it, and what is too old to be kept.
 fn sweep(inner: &Inner, leaves: &Receiver<Option<String>>) {
-    while let Ok(Some(leaf)) = leaves.recv() {
+    loop {
+        let leaf = match leaves.recv_timeout(SWEEP_INTERVAL) {
+            Ok(Some(leaf)) => leaf,
+            Err(RecvTimeoutError::Timeout) => {
+                inner.partials.sweep(now());
+                continue;
+            }
+            Ok(None) | Err(RecvTimeoutError::Disconnected) => return,
+        };
         let swept = inner
             .staging
             .folder()

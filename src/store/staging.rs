@@ -10,7 +10,8 @@ const LEAF: &str = "staging";
 
 /// A private folder on the file system of the root, so that what is in it can be renamed into
 /// place.
-pub(super) struct Staging {
+pub(super) struct PrivateFolder {
+    leaf: &'static str,
     root: Folder,
     /// The state folder, when it is not in the root and files can be renamed from there.
     state: Option<Folder>,
@@ -18,30 +19,77 @@ pub(super) struct Staging {
     folder: Mutex<Option<Folder>>,
 }
 
-impl Staging {
-    /// Finds the folder and empties it but for folders, whose names are returned: emptying those
-    /// may take long. Call it under the lock only: whatever is there, nobody is writing it.
-    pub(super) fn open(root: &Folder, state: &Folder) -> io::Result<(Self, Vec<String>)> {
+impl PrivateFolder {
+    /// Finds the folder `leaf`; it is returned, too, unless it is not there yet.
+    pub(super) fn open(
+        root: &Folder,
+        state: &Folder,
+        leaf: &'static str,
+    ) -> io::Result<(Self, Option<Folder>)> {
         let in_root = is_in_root(state, root);
         let own = (!in_root && can_rename_from(state, root)).then(|| state.clone());
         let folder = if in_root || own.is_some() {
-            Some(state.make_private_folder(LEAF)?)
+            Some(state.make_private_folder(leaf)?)
         } else {
             // Made on demand: a root that is only read need not be writable.
             match root
                 .subfolder(RESERVED_PREFIX)
-                .and_then(|own| own.subfolder(LEAF))
+                .and_then(|own| own.subfolder(leaf))
             {
                 Ok(folder) => Some(folder),
                 Err(error) if error.kind() == ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             }
         };
-        let staging = Staging {
+        let private = PrivateFolder {
+            leaf,
             root: root.clone(),
             state: own,
             folder: Mutex::new(folder.clone()),
         };
+        Ok((private, folder))
+    }
+
+    /// The folder itself, made when it is missing.
+    pub(super) fn get(&self) -> io::Result<Folder> {
+        let mut kept = self.lock();
+        if let Some(folder) = &*kept {
+            return Ok(folder.clone());
+        }
+        let folder = match &self.state {
+            Some(state) => state.make_private_folder(self.leaf)?,
+            None => self
+                .root
+                .make_private_folder(RESERVED_PREFIX)?
+                .make_private_folder(self.leaf)?,
+        };
+        Ok(kept.insert(folder).clone())
+    }
+
+    /// Works in the folder; in a new one when somebody removed the one that was there.
+    pub(super) fn with<T>(&self, work: impl Fn(&Folder) -> io::Result<T>) -> io::Result<T> {
+        match work(&self.get()?) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                *self.lock() = None;
+                work(&self.get()?)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Folder>> {
+        self.folder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where files are while they are written.
+pub(super) struct Staging(PrivateFolder);
+
+impl Staging {
+    /// Finds the folder and empties it but for folders, whose names are returned: emptying those
+    /// may take long. Call it under the lock only: whatever is there, nobody is writing it.
+    pub(super) fn open(root: &Folder, state: &Folder) -> io::Result<(Self, Vec<String>)> {
+        let (staging, folder) = PrivateFolder::open(root, state, LEAF)?;
         let folders = folder.map_or(Ok(Vec::new()), |folder| {
             let mut folders = Vec::new();
             for leaf in folder.leaves()? {
@@ -53,10 +101,10 @@ impl Staging {
             Ok::<_, io::Error>(folders)
         });
         match folders {
-            Ok(folders) => Ok((staging, folders)),
+            Ok(folders) => Ok((Staging(staging), folders)),
             // On a file system that cannot be written nothing is staged either.
             Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
-                Ok((staging, Vec::new()))
+                Ok((Staging(staging), Vec::new()))
             }
             Err(error) => Err(error),
         }
@@ -64,45 +112,21 @@ impl Staging {
 
     /// A new file that is written here.
     pub(super) fn create(&self) -> io::Result<StagedFile> {
-        self.with_folder(|folder| StagedFile::create(folder, &unused_leaf()))
+        self.0
+            .with(|folder| StagedFile::create(folder, &unused_leaf()))
     }
 
     /// Takes whatever stands under a name away in one step and tells what it is called here.
     pub(super) fn take_away(&self, from: &Folder, leaf: &str) -> io::Result<String> {
         let here = unused_leaf();
-        self.with_folder(|folder| from.rename(leaf, folder, &here, Replace::Never))?;
+        self.0
+            .with(|folder| from.rename(leaf, folder, &here, Replace::Never))?;
         Ok(here)
     }
 
     /// The folder itself, made when it is missing.
     pub(super) fn folder(&self) -> io::Result<Folder> {
-        let mut kept = self.lock();
-        if let Some(folder) = &*kept {
-            return Ok(folder.clone());
-        }
-        let folder = match &self.state {
-            Some(state) => state.make_private_folder(LEAF)?,
-            None => self
-                .root
-                .make_private_folder(RESERVED_PREFIX)?
-                .make_private_folder(LEAF)?,
-        };
-        Ok(kept.insert(folder).clone())
-    }
-
-    /// Works in the folder; in a new one when somebody removed the one that was there.
-    fn with_folder<T>(&self, work: impl Fn(&Folder) -> io::Result<T>) -> io::Result<T> {
-        match work(&self.folder()?) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                *self.lock() = None;
-                work(&self.folder()?)
-            }
-            outcome => outcome,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Folder>> {
-        self.folder.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.get()
     }
 }
 

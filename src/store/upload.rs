@@ -7,7 +7,9 @@ use super::inner::Inner;
 use super::ledger::Reservation;
 use super::names::{Place, taken_by};
 use super::options::Durability;
+use super::partial::{Claim, LEAST, Partial, PartialKey};
 use super::publisher::{Job, Publication};
+use crate::digest::Hasher;
 use crate::disk::{FileFacts, FileKind, StagedFile};
 use crate::types::{Digest, Entry, FileName, OnConflict, Precondition, Timestamp};
 
@@ -35,6 +37,8 @@ pub struct NewFile {
     pub on_conflict: OnConflict,
     /// What must hold of the file that is replaced.
     pub precondition: Precondition,
+    /// Under what to keep what arrived, should the upload be cut.
+    pub partial: Option<PartialKey>,
 }
 
 impl NewFile {
@@ -47,6 +51,7 @@ impl NewFile {
             executable: false,
             on_conflict: OnConflict::Error,
             precondition: Precondition::default(),
+            partial: None,
         }
     }
 }
@@ -56,6 +61,8 @@ pub struct Upload {
     inner: Arc<Inner>,
     new: NewFile,
     staged: StagedFile,
+    /// The right to the name in the folder of partials, if that is where the file is.
+    claim: Option<Claim>,
     reservation: Reservation,
     /// How much of the disk is set aside.
     reserved: u64,
@@ -64,6 +71,13 @@ pub struct Upload {
 
 impl Inner {
     pub(super) fn examine(&self, new: &NewFile) -> Result<Option<Entry>, StoreError> {
+        // What is kept of it need not find room again.
+        let (_, kept) = self.partials.bytes(new.partial.as_ref());
+        self.examine_beside(new, kept)
+    }
+
+    /// The same for a file of which so many bytes are on the disk already.
+    fn examine_beside(&self, new: &NewFile, there: u64) -> Result<Option<Entry>, StoreError> {
         let name = &new.name;
         if self.is_stopping() {
             return Err(StoreError::Closed);
@@ -98,29 +112,74 @@ impl Inner {
         if !self.ledger.has_room(size, self.quota) {
             return Err(self.quota_exceeded(name));
         }
-        self.check_free_space(name, size)?;
+        self.check_free_space(new, size.saturating_sub(there))?;
         Ok(existing)
     }
 
     pub(super) fn stage(self: &Arc<Self>, new: NewFile) -> Result<Upload, StoreError> {
-        let existing = self.examine(&new)?;
-        if let (Some(existing), OnConflict::Error | OnConflict::Skip) = (existing, new.on_conflict)
-        {
-            return Err(StoreError::AlreadyExists {
-                name: new.name,
-                existing: Some(existing),
-            });
+        // What is kept of it is thrown away, and so makes room.
+        let (_, kept) = self.partials.bytes(new.partial.as_ref());
+        self.check_wanted(&new, kept)?;
+        let failed = |error| StoreError::disk(&new.name, error);
+        // A file that is too small to be kept needs no name that can be found again.
+        let key = new.partial.as_ref();
+        let key = key.filter(|_| new.size.is_none_or(|size| size >= LEAST));
+        let kept = match key {
+            Some(key) => self.partials.create(key).map_err(failed)?,
+            None => None,
+        };
+        let (staged, claim) = match kept {
+            Some((staged, claim)) => (staged, Some(claim)),
+            None => (self.staging.create().map_err(failed)?, None),
+        };
+        Ok(self.upload(new, staged, claim, 0))
+    }
+
+    pub(super) fn go_on(
+        self: &Arc<Self>,
+        new: NewFile,
+        partial: Partial,
+    ) -> Result<(Upload, Hasher), StoreError> {
+        self.check_wanted(&new, partial.length())?;
+        let parts = partial.into_parts();
+        let (staged, claim, received, hasher) = parts.ok_or_else(|| StoreError::Conflict {
+            name: new.name.clone(),
+            reason: "what had arrived of it cannot be used after all",
+        })?;
+        let mut upload = self.upload(new, staged, Some(claim), received);
+        upload.promise(received)?;
+        Ok((upload, hasher))
+    }
+
+    /// That the file may be uploaded, and would not be refused for the name.
+    fn check_wanted(&self, new: &NewFile, there: u64) -> Result<(), StoreError> {
+        match (self.examine_beside(new, there)?, new.on_conflict) {
+            (Some(existing), OnConflict::Error | OnConflict::Skip) => {
+                Err(StoreError::AlreadyExists {
+                    name: new.name.clone(),
+                    existing: Some(existing),
+                })
+            }
+            _ => Ok(()),
         }
-        let staged = self.staging.create();
-        let staged = staged.map_err(|error| StoreError::disk(&new.name, error))?;
-        Ok(Upload {
+    }
+
+    fn upload(
+        self: &Arc<Self>,
+        new: NewFile,
+        staged: StagedFile,
+        claim: Option<Claim>,
+        received: u64,
+    ) -> Upload {
+        Upload {
             inner: Arc::clone(self),
             staged,
+            claim,
             reservation: Reservation::none(&self.ledger),
             reserved: 0,
             new,
-            received: 0,
-        })
+            received,
+        }
     }
 
     fn check_size(&self, name: &FileName, size: u64) -> Result<(), StoreError> {
@@ -133,9 +192,16 @@ impl Inner {
         }
     }
 
-    fn check_free_space(&self, name: &FileName, size: u64) -> Result<(), StoreError> {
-        if size >= RESERVED_FROM && self.root.free_space().is_some_and(|free| free < size) {
-            return Err(StoreError::DiskFull { name: name.clone() });
+    fn check_free_space(&self, new: &NewFile, size: u64) -> Result<(), StoreError> {
+        if size < RESERVED_FROM {
+            return Ok(());
+        }
+        // What is kept of other uploads gives way when it must.
+        let (others, _) = self.partials.bytes(new.partial.as_ref());
+        let free = self.root.free_space();
+        if free.is_some_and(|free| free.saturating_add(others) < size) {
+            let name = new.name.clone();
+            return Err(StoreError::DiskFull { name });
         }
         Ok(())
     }
@@ -160,38 +226,67 @@ fn room_for(received: u64, announced: Option<u64>) -> u64 {
 impl Upload {
     /// Takes the next bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let name = &self.new.name;
         let received = self.received.saturating_add(bytes.len() as u64);
         match self.new.size {
             Some(announced) if received > announced => return Err(self.mismatch(received)),
             Some(_) => {}
-            None => self.inner.check_size(name, received)?,
+            None => self.inner.check_size(&self.new.name, received)?,
         }
-        let ahead = room_for(received, self.new.size);
-        // In steps first, then to the byte, so that the whole quota can be used.
-        let promised = received <= self.reservation.bytes()
-            || self.reservation.grow_to(ahead, self.inner.quota)
-            || self.reservation.grow_to(received, self.inner.quota);
-        if !promised {
-            return Err(self.inner.quota_exceeded(name));
-        }
+        self.promise(received)?;
+        let name = &self.new.name;
         // What is set aside cannot be more than comes only where the size is known.
         if received > self.reserved && self.new.size.is_some_and(|size| size >= RESERVED_FROM) {
-            self.staged
-                .reserve(ahead)
-                .map_err(|error| StoreError::disk(name, error))?;
+            let ahead = room_for(received, self.new.size);
+            let set_aside = self.inner.with_room(|| self.staged.reserve(ahead));
+            set_aside.map_err(|error| StoreError::disk(name, error))?;
             self.reserved = ahead;
         }
-        self.staged
-            .write_all(bytes)
-            .map_err(|error| StoreError::disk(name, error))?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let staged = &mut self.staged;
+            let written = self.inner.with_room(|| match staged.write(rest) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
+                Ok(0) => Err(ErrorKind::WriteZero.into()),
+                written => written,
+            });
+            let written = written.map_err(|error| StoreError::disk(name, error))?;
+            rest = rest.get(written..).unwrap_or_default();
+        }
         self.received = received;
         Ok(())
     }
 
-    /// How many bytes were written so far.
-    pub fn received(&self) -> u64 {
-        self.received
+    /// Gets room in the quota for all that came: in steps first, then to the byte, so that the whole
+    /// quota can be used.
+    fn promise(&mut self, received: u64) -> Result<(), StoreError> {
+        if received <= self.reservation.bytes() {
+            return Ok(());
+        }
+        let quota = self.inner.quota;
+        let ahead = room_for(received, self.new.size);
+        if !self.reservation.grow_to(ahead, quota) && !self.reservation.grow_to(received, quota) {
+            return Err(self.inner.quota_exceeded(&self.new.name));
+        }
+        self.inner.fit_partials();
+        Ok(())
+    }
+
+    /// The upload was cut: what arrived is kept for a while, if it has a key and is worth it.
+    pub fn keep(self) {
+        let Upload {
+            inner,
+            staged,
+            claim,
+            reservation,
+            received,
+            ..
+        } = self;
+        let Some(claim) = claim else {
+            return;
+        };
+        claim.keep(staged, received);
+        drop(reservation);
+        inner.fit_partials();
     }
 
     /// The name that the upload asked for.
@@ -219,6 +314,7 @@ impl Upload {
             on_conflict: self.new.on_conflict,
             expected,
             digest,
+            claim: self.claim,
             reservation: self.reservation,
             answer,
         });

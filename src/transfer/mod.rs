@@ -3,11 +3,14 @@
 //! It knows no store and no terminal: it reads from a [`Source`], writes to a [`Sink`] and reports
 //! to a [`Progress`]. File work runs on blocking threads, in short hops that end when there is
 //! nothing to do, so that a slow peer never holds a thread.
+//!
+//! A file need not begin at its beginning: a receiver that has some of it already says so with a
+//! [`Beginning`], which the sender compares with its own file before it goes on from there.
 
 mod progress;
 mod receiving;
 mod sending;
 
 pub use progress::{Progress, Silent};
-pub use receiving::{Done, Incoming, Receiving, Sink};
-pub use sending::{Opening, OutgoingFile, Piece, Sending, Source};
+pub use receiving::{Done, Incoming, OpenSink, Receiving, Sink};
+pub use sending::{Beginning, Opening, OutgoingFile, Piece, Sending, Source};

@@ -8,15 +8,24 @@ use crate::protocol::limits::MAX_DATA_BODY;
 use crate::protocol::{ErrorCode, Failure};
 use crate::types::Digest;
 
-/// A file that is being received. Dropping it before [`finish`](Sink::finish) undoes everything.
+/// A file that is being received.
 ///
-/// All methods are called from blocking threads.
+/// Every one ends with [`finish`](Sink::finish) or [`discard`](Sink::discard), unless the transfer
+/// is cut: then it is dropped, and may keep what it has, to go on from there another time.
+///
+/// All methods are called from blocking threads, but for dropping it.
 pub trait Sink: Send + 'static {
     /// What is known of the file once it is in place.
     type Receipt: Send + 'static;
 
     /// Takes the next bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure>;
+
+    /// Hears after each write the state of the digest of all that it has by now.
+    fn digested(&mut self, _so_far: &Hasher) {}
+
+    /// What it has is void: undoes everything.
+    fn discard(self);
 
     /// All bytes came and have this digest, which is what the sender said: puts the file in place,
     /// now or a little later, and says through `done` how that went.
@@ -26,8 +35,9 @@ pub trait Sink: Send + 'static {
 /// Told once what became of a file.
 pub type Done<T> = Box<dyn FnOnce(Result<T, Failure>) + Send>;
 
-/// Opens the place for a file, on a blocking thread.
-pub type OpenSink<S> = Box<dyn FnOnce() -> Result<S, Failure> + Send>;
+/// Opens the place for a file, on a blocking thread, and tells the state of the digest of what is
+/// in it already: of nothing, or of what the sender goes on behind.
+pub type OpenSink<S> = Box<dyn FnOnce() -> Result<(S, Hasher), Failure> + Send>;
 
 /// What came over the wire.
 pub enum Incoming<S> {
@@ -117,13 +127,13 @@ impl<S: Sink> Receiving<S> {
         Ok(())
     }
 
-    /// Drops what waits, and waits until what is being written is undone.
-    pub async fn discard(&mut self) {
-        self.waiting.clear();
-        self.waiting_bytes = 0;
-        if let Writing::Running(hop) = std::mem::replace(&mut self.writer, Writing::Lost) {
-            // A panic in there is no worse than what made us give up.
-            let _ = hop.await;
+    /// The transfer was cut: waits until what came is written, and drops the sink of the file that
+    /// is open.
+    pub async fn cut(&mut self) {
+        // A panic in there is no worse than what made us give up.
+        while self.is_busy() && self.turn().await.is_ok() {}
+        if let Writing::Resting(writer) = std::mem::replace(&mut self.writer, Writing::Lost) {
+            let _ = tokio::task::spawn_blocking(move || drop(writer)).await;
         }
     }
 
@@ -176,11 +186,11 @@ impl<S: Sink> FileWriter<S> {
                 },
                 _,
             ) => match open() {
-                Ok(sink) => State::Writing {
+                Ok((sink, hasher)) => State::Writing {
                     index,
                     expected,
                     sink,
-                    hasher: Hasher::new(),
+                    hasher,
                 },
                 Err(failure) => self.fail(index, failure),
             },
@@ -195,6 +205,7 @@ impl<S: Sink> FileWriter<S> {
             ) => match sink.write(&bytes) {
                 Ok(()) => {
                     hasher.update(&bytes);
+                    sink.digested(&hasher);
                     State::Writing {
                         index,
                         expected,
@@ -203,7 +214,7 @@ impl<S: Sink> FileWriter<S> {
                     }
                 }
                 Err(failure) => {
-                    drop(sink);
+                    sink.discard();
                     self.fail(index, failure)
                 }
             },
@@ -226,14 +237,14 @@ impl<S: Sink> FileWriter<S> {
                         sink.finish(digest, Box::new(done));
                     }
                     Err(failure) => {
-                        drop(sink);
+                        sink.discard();
                         self.fail(index, failure);
                     }
                 }
                 State::Between
             }
             (Incoming::Abort(failure), State::Writing { index, sink, .. }) => {
-                drop(sink);
+                sink.discard();
                 self.fail(index, failure);
                 State::Between
             }
@@ -286,14 +297,16 @@ mod tests {
         fn finish(self, _digest: Digest, done: Done<Vec<u8>>) {
             done(Ok(self.content));
         }
+        fn discard(self) {}
     }
 
     fn begin(index: u32, expected: Option<Digest>) -> Incoming<Memory> {
         let open = Box::new(|| {
-            Ok(Memory {
+            let memory = Memory {
                 content: vec![],
                 room: 100,
-            })
+            };
+            Ok((memory, Hasher::new()))
         });
         Incoming::Begin {
             index,
@@ -353,6 +366,40 @@ mod tests {
                 (2, Err(ErrorCode::DigestMismatch)),
                 (3, Ok(b"hello world".to_vec())),
                 (4, Ok(vec![])),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_there_already_counts_for_the_digest() {
+        let goes_on = |index| Incoming::Begin {
+            index,
+            expected: None,
+            open: Box::new(|| {
+                let mut hasher = Hasher::new();
+                hasher.update(b"hello ");
+                let memory = Memory {
+                    content: b"hello ".to_vec(),
+                    room: 100,
+                };
+                Ok((memory, hasher))
+            }),
+        };
+        let whole = Hasher::digest_of(b"hello world");
+        let results = results(vec![
+            goes_on(0),
+            data(b"world"),
+            Incoming::End(whole),
+            goes_on(1),
+            data(b"World"),
+            Incoming::End(whole),
+        ])
+        .await;
+        assert_eq!(
+            results,
+            [
+                (0, Ok(b"hello world".to_vec())),
+                (1, Err(ErrorCode::DigestMismatch)),
             ]
         );
     }

@@ -1,3 +1,6 @@
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashSet, VecDeque};
 
 use bytes::Bytes;
@@ -25,9 +28,22 @@ pub trait Source: Send {
     /// Reads as `std::io::Read` does; 0 is the end.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
 
+    /// Goes back to the beginning. Called only before the first byte is sent, of a file that was
+    /// compared with what the receiver has; a stream need not be able to.
+    fn rewind(&mut self) -> Result<(), Failure>;
+
     /// Called once after the last byte, with the digest of all that was read: the last chance to
     /// say that the content is not one version of the file.
     fn finish(&mut self, digest: Digest) -> Result<(), Failure>;
+}
+
+/// What a receiver says that it has of a file already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beginning {
+    /// How many bytes, whole segments.
+    pub length: u64,
+    /// Their digest.
+    pub digest: Digest,
 }
 
 /// What came of opening a file that was to be sent.
@@ -44,6 +60,8 @@ pub enum Opening {
 pub struct OutgoingFile {
     /// Its place in the batch.
     pub index: u32,
+    /// What the receiver has of it. If the file does not begin so it is sent whole.
+    pub beginning: Option<Beginning>,
     /// Opens it, on a blocking thread.
     pub open: Box<dyn FnOnce() -> Opening + Send>,
 }
@@ -59,6 +77,8 @@ pub enum Piece {
         entry: Option<Entry>,
         /// Its size, unless it is a stream.
         size: Option<u64>,
+        /// Where in it the first data goes: 0, or behind what the receiver has.
+        offset: u64,
     },
     /// Content of the file that began last.
     Data(Bytes),
@@ -153,7 +173,8 @@ impl Sending {
         }
     }
 
-    /// The next pieces; empty when there is nothing to do. Can be dropped and called again.
+    /// The next pieces; none when there is nothing to do, or when a file is still being compared
+    /// with what the receiver has of it. Can be dropped and called again.
     ///
     /// Fails only when the reading thread panicked.
     pub async fn next(&mut self) -> Result<Vec<Piece>, Failure> {
@@ -195,7 +216,7 @@ impl Sending {
 #[derive(Default)]
 struct FileReader {
     files: VecDeque<OutgoingFile>,
-    open: Option<OpenFile>,
+    open: Option<Box<OpenFile>>,
     skips: HashSet<u32>,
 }
 
@@ -205,6 +226,8 @@ struct OpenFile {
     hasher: Hasher,
     /// What is still to be read, when the size is known.
     left: Option<u64>,
+    /// What the receiver has, while it is being compared with the file: nothing was sent yet.
+    comparing: Option<Beginning>,
 }
 
 impl FileReader {
@@ -237,30 +260,46 @@ impl FileReader {
             Opening::Skip => pieces.push(Piece::Skip { index }),
             Opening::Fail(failure) => pieces.push(Piece::Abort { index, failure }),
             Opening::Send(source) => {
-                pieces.push(Piece::Begin {
-                    index,
-                    entry: source.entry(),
-                    size: source.size(),
-                });
-                self.open = Some(OpenFile {
+                let size = source.size();
+                let fits =
+                    |beginning: &Beginning| (1..=size.unwrap_or(0)).contains(&beginning.length);
+                let file = Box::new(OpenFile {
                     index,
                     hasher: Hasher::new(),
-                    left: source.size(),
+                    left: size,
                     source,
+                    comparing: file.beginning.filter(fits),
                 });
+                if file.comparing.is_none() {
+                    pieces.push(file.begin(0));
+                }
+                self.open = Some(file);
             }
         }
     }
 
     /// Reads one chunk; keeps the file open unless that was its end. Returns how much was read.
-    fn read_from(&mut self, mut file: OpenFile, pieces: &mut Vec<Piece>) -> usize {
+    fn read_from(&mut self, mut file: Box<OpenFile>, pieces: &mut Vec<Piece>) -> usize {
         let index = file.index;
-        let chunk = if self.skips.remove(&index) {
-            Err(skipped())
-        } else {
-            file.read_chunk()
-        };
-        match chunk {
+        if self.skips.remove(&index) {
+            let failure = skipped();
+            pieces.push(Piece::Abort { index, failure });
+            return 0;
+        }
+        if let Some(beginning) = file.comparing {
+            return match file.compare_some(beginning) {
+                Ok((bytes, begin)) => {
+                    pieces.extend(begin);
+                    self.open = Some(file);
+                    bytes
+                }
+                Err(failure) => {
+                    pieces.push(Piece::Abort { index, failure });
+                    0
+                }
+            };
+        }
+        match file.read_chunk() {
             Ok(chunk) if chunk.is_empty() => {
                 pieces.push(match file.finish() {
                     Ok(digest) => Piece::End { index, digest },
@@ -283,6 +322,40 @@ impl FileReader {
 }
 
 impl OpenFile {
+    fn begin(&self, offset: u64) -> Piece {
+        Piece::Begin {
+            index: self.index,
+            entry: self.source.entry(),
+            size: self.source.size(),
+            offset,
+        }
+    }
+
+    /// Reads some of what the receiver has, too; in the end it is known where to begin. Tells how
+    /// much was read.
+    fn compare_some(&mut self, beginning: Beginning) -> Result<(usize, Option<Piece>), Failure> {
+        let size = self.source.size().unwrap_or(0);
+        let left = self.left.unwrap_or(0);
+        let to_compare = beginning.length.saturating_sub(size.saturating_sub(left));
+        let mut chunk =
+            vec![0; usize::try_from(to_compare).map_or(DATA_CHUNK, |l| l.min(DATA_CHUNK))];
+        let read = self.source.read(&mut chunk)?;
+        self.hasher.update(chunk.get(..read).unwrap_or_default());
+        self.left = Some(left.saturating_sub(read as u64));
+        // A file that became shorter meanwhile is found when it is sent.
+        if read > 0 && (read as u64) < to_compare {
+            return Ok((read, None));
+        }
+        self.comparing = None;
+        if self.hasher.clone().finish() == beginning.digest {
+            return Ok((read, Some(self.begin(beginning.length))));
+        }
+        self.source.rewind()?;
+        self.hasher = Hasher::new();
+        self.left = Some(size);
+        Ok((read, Some(self.begin(0))))
+    }
+
     /// The next piece, which ends on a segment unless it is the last one. That of a stream is as
     /// small as that allows: who writes slowly should be seen to write.
     fn read_chunk(&mut self) -> Result<Bytes, Failure> {
@@ -340,150 +413,4 @@ impl OpenFile {
 
 fn skipped() -> Failure {
     Failure::new(ErrorCode::Conflict, "it was skipped on request")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Memory {
-        content: Vec<u8>,
-        position: usize,
-        announced: Option<u64>,
-        verdict: Result<(), Failure>,
-    }
-
-    impl Source for Memory {
-        fn entry(&self) -> Option<Entry> {
-            None
-        }
-        fn size(&self) -> Option<u64> {
-            self.announced
-        }
-        fn digest(&self) -> Option<Digest> {
-            None
-        }
-        fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-            // Short reads, as pipes make them.
-            let left = &self.content[self.position..];
-            let bytes = left.len().min(buffer.len()).min(100_000);
-            buffer[..bytes].copy_from_slice(&left[..bytes]);
-            self.position += bytes;
-            Ok(bytes)
-        }
-        fn finish(&mut self, _digest: Digest) -> Result<(), Failure> {
-            self.verdict.clone()
-        }
-    }
-
-    fn file(index: u32, content: Vec<u8>, announced: Option<u64>) -> OutgoingFile {
-        let source = Memory {
-            content,
-            position: 0,
-            announced,
-            verdict: Ok(()),
-        };
-        OutgoingFile {
-            index,
-            open: Box::new(move || Opening::Send(Box::new(source))),
-        }
-    }
-
-    async fn all(mut sending: Sending) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        while !sending.is_idle() {
-            pieces.extend(sending.next().await.unwrap());
-        }
-        pieces
-    }
-
-    #[tokio::test]
-    async fn every_size_arrives_whole_in_chunks_that_end_on_segments() {
-        for size in [
-            0,
-            1,
-            DATA_CHUNK - 1,
-            DATA_CHUNK,
-            DATA_CHUNK + 1,
-            5 * DATA_CHUNK + 7,
-        ] {
-            for announced in [None, Some(size as u64)] {
-                let content: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
-                let mut sending = Sending::new();
-                sending.add(file(3, content.clone(), announced));
-                let pieces = all(sending).await;
-                let mut sent = Vec::new();
-                for (at, piece) in pieces.iter().enumerate() {
-                    match piece {
-                        Piece::Begin { index: 3, .. } => assert_eq!(at, 0),
-                        Piece::Data(chunk) => {
-                            assert_eq!(sent.len() % SEGMENT, 0);
-                            sent.extend_from_slice(chunk);
-                        }
-                        Piece::End { index: 3, digest } => {
-                            assert_eq!(*digest, Hasher::digest_of(&content));
-                            assert_eq!(at, pieces.len() - 1);
-                        }
-                        other => panic!("{other:?}"),
-                    }
-                }
-                assert_eq!(sent, content);
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_file_that_shrinks_or_changes_is_aborted_and_the_next_one_goes_on() {
-        let mut sending = Sending::new();
-        sending.add(file(0, vec![1; 10], Some(20)));
-        let changed = Memory {
-            content: vec![1; 10],
-            position: 0,
-            announced: None,
-            verdict: Err(Failure::new(ErrorCode::Conflict, "changed")),
-        };
-        sending.add(OutgoingFile {
-            index: 1,
-            open: Box::new(move || Opening::Send(Box::new(changed))),
-        });
-        sending.add(OutgoingFile {
-            index: 2,
-            open: Box::new(|| Opening::Fail(Failure::new(ErrorCode::NotFound, "gone"))),
-        });
-        sending.add(OutgoingFile {
-            index: 3,
-            open: Box::new(|| Opening::Skip),
-        });
-        sending.add(file(4, vec![2; 3], Some(3)));
-        let pieces = all(sending).await;
-        let ends: Vec<_> = pieces
-            .iter()
-            .filter_map(|piece| match piece {
-                Piece::Abort { index, failure } => Some((*index, Some(failure.code))),
-                Piece::End { index, .. } | Piece::Skip { index } => Some((*index, None)),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(
-            ends,
-            [
-                (0, Some(ErrorCode::Conflict)),
-                (1, Some(ErrorCode::Conflict)),
-                (2, Some(ErrorCode::NotFound)),
-                (3, None),
-                (4, None)
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn a_skipped_file_stops_in_the_middle() {
-        let mut sending = Sending::new();
-        sending.add(file(0, vec![1; 100 * DATA_CHUNK], None));
-        sending.next().await.unwrap();
-        sending.skip(0);
-        let pieces = all(sending).await;
-        assert!(pieces.len() < 50);
-        assert!(matches!(pieces.last(), Some(Piece::Abort { index: 0, .. })));
-    }
 }

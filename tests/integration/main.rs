@@ -32,6 +32,7 @@ mod private_files;
 mod prompt;
 mod protocol;
 mod readme;
+mod resume;
 mod script;
 mod store_mode;
 #[cfg(target_os = "linux")]

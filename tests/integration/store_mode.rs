@@ -652,7 +652,7 @@ fn a_signal_ends_a_client_whose_results_nobody_reads() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(
             stderr(&output),
-            format!("{word}: what was complete is kept\n")
+            format!("{word}: what was complete is kept, and what had begun goes on next time\n")
         );
     }
 }

@@ -114,6 +114,12 @@ fn info() -> ServerInfo {
         left_out_names: u64::MAX,
         left_out_twins: u64::MAX,
         left_out_unreadable: u64::MAX,
+        trash_files: u64::MAX,
+        trash_bytes: u64::MAX,
+        keep_removed: u64::MAX,
+        keep_removed_size: u64::MAX,
+        damaged_files: u64::MAX,
+        damaged: vec![bad(), bad()],
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
+use etcetera::BaseStrategy;
 
 use super::password::PasswordSource;
 use crate::cli::failure::Failure;
@@ -204,6 +205,7 @@ impl Connection {
             timeout: self.timeout.unwrap_or(usual.timeout),
             retries: self.retries.unwrap_or(usual.retries),
             limit_rate: self.limit_rate.or(usual.limit_rate),
+            state_dir: state_dir(),
             plaintext: self.plaintext,
             trust: Trust {
                 policy: self.trust.into(),
@@ -241,6 +243,13 @@ impl Connection {
             .or(command.filter(PasswordSource::is_named))
             .unwrap_or(PasswordSource::Terminal))
     }
+}
+
+/// Where this user's state is kept: `$XDG_STATE_HOME/fileshare` or what the system has for it.
+pub fn state_dir() -> Option<std::path::PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Some(state.join("fileshare"))
 }
 
 /// What can be told from arguments that do not parse: how to say so.

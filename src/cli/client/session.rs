@@ -111,7 +111,9 @@ fn part(output: &Output, ended: &Ended) -> bool {
         std::thread::sleep(LAST);
         std::process::exit(code.into());
     });
-    output.message(&format!("{what}: what was complete is kept\n"));
+    output.message(&format!(
+        "{what}: what was complete is kept, and what had begun goes on next time\n"
+    ));
     true
 }
 

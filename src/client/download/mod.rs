@@ -8,13 +8,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::link::{self, Link, Outbox};
-use super::local::{self, LocalFile};
+use super::local::{self, LocalFile, Output, Part};
 use super::rounds::{Report, Rounds, Unfinished};
 use super::{Client, Done, Download, FileReport, Status, Target};
 use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use crate::protocol::message::ClientBody;
 use crate::protocol::{ErrorCode, Failure, WireRef};
-use crate::transfer::Progress;
+use crate::transfer::{Beginning, Progress};
 use crate::types::{Digest, Entry, FileRef, Item, OnConflict};
 
 use reception::Reception;
@@ -28,16 +28,30 @@ struct Pending {
     on_conflict: OnConflict,
     /// What the server said of it when it began.
     entry: Option<Entry>,
-    /// How much of it has come.
+    /// Where it began, and how much of it there is by now.
+    offset: u64,
     received: u64,
 }
 
 /// Where a file goes.
 enum Place {
-    File(PathBuf),
-    /// `None` once the stream is in use: it cannot be begun a second time.
-    Stream(Option<Box<dyn std::io::Write + Send>>),
+    /// To this path; with what an earlier try has left of it.
+    File(PathBuf, Option<Box<Part>>),
+    Stream(Output),
 }
+
+impl Place {
+    /// What is there of the file already.
+    fn beginning(&self) -> Option<Beginning> {
+        match self {
+            Place::File(_, part) => part.as_ref()?.beginning(),
+            Place::Stream(output) => output.beginning(),
+        }
+    }
+}
+
+/// How many parts are held open at a time: after a cut there is one, and after many there are a few.
+const MAX_PARTS: usize = 64;
 
 pub(super) async fn get(
     client: &mut Client,
@@ -65,15 +79,52 @@ pub(super) async fn get(
 
 /// One try at all that is pending, over one connection.
 async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<(), Failure> {
+    find_parts(rounds).await?;
     let mut link = client.take_link().await?;
     let number = link.next_number();
     let refs: Vec<WireRef> = rounds.files().map(|file| (&file.file).into()).collect();
+    let beginnings = (0..).zip(rounds.files());
+    let beginnings = beginnings.filter_map(|(place, file)| Some((place, file.target.beginning()?)));
+    let beginnings = beginnings.collect();
     let (wishes, heard_wishes) = mpsc::unbounded_channel();
     let reception = Reception::new(rounds, wishes);
     let Link { inbox, outbox, .. } = &mut link;
-    let naming = name_files(outbox, number, &refs, heard_wishes);
+    let naming = name_files(outbox, number, &refs, beginnings, heard_wishes);
     link::both(reception.run(inbox), naming).await?;
     client.link = Some(link);
+    Ok(())
+}
+
+/// Looks for what earlier tries have left of the files, and reads it again, before the server waits
+/// for anything.
+async fn find_parts(rounds: &mut Rounds<'_, Pending>) -> Result<(), Failure> {
+    let mut paths = Vec::new();
+    for (place, file) in (0_u32..).zip(rounds.files()) {
+        if let Place::File(path, None) = &file.target {
+            paths.push((place, path.clone()));
+        }
+    }
+    let find = move || {
+        let parts = paths
+            .into_iter()
+            .filter_map(|(place, path)| Some((place, Part::find(&path)?)));
+        Ok(parts.take(MAX_PARTS).collect::<Vec<_>>())
+    };
+    for (place, mut part) in local::blocking(find).await? {
+        let mut more = true;
+        while more {
+            let hop = local::blocking(move || {
+                let more = part.read_on();
+                Ok((part, more))
+            });
+            (part, more) = hop.await?;
+        }
+        if let Some(file) = rounds.get(place)
+            && let Place::File(_, known) = &mut file.target
+        {
+            *known = Some(part);
+        }
+    }
     Ok(())
 }
 
@@ -99,22 +150,22 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
     };
     let mut known: Option<Entry> = None;
     let target = match target {
-        Target::Stream(stream) => Place::Stream(Some(stream)),
-        Target::Path(path) => Place::File(path),
+        Target::Stream(stream) => Place::Stream(Output::new(stream)),
+        Target::Path(path) => Place::File(path, None),
         Target::Folder(folder) => match &file {
-            FileRef::Name(name) => Place::File(folder.join(name.leaf())),
+            FileRef::Name(name) => Place::File(folder.join(name.leaf()), None),
             FileRef::Id(_) => match stat_file(client, &file).await {
                 Ok(entry) => {
                     let path = folder.join(entry.name.leaf());
                     known = Some(entry);
-                    Place::File(path)
+                    Place::File(path, None)
                 }
                 Err(failure) => return finished(None, &file, Err(failure)),
             },
         },
     };
     let path = match &target {
-        Place::File(path) => Some(path.clone()),
+        Place::File(path, _) => Some(path.clone()),
         Place::Stream(_) => None,
     };
     let stands = match &path {
@@ -154,6 +205,7 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
         target,
         on_conflict,
         entry: None,
+        offset: 0,
         received: 0,
     })
 }
@@ -214,7 +266,7 @@ async fn same_content(path: PathBuf, entry: Entry) -> Result<Option<bool>, Failu
 
 impl Unfinished for Pending {
     fn is_spent(&self) -> bool {
-        matches!(self.target, Place::Stream(None))
+        matches!(&self.target, Place::Stream(output) if output.is_spent())
     }
 
     fn fail(self, failure: Failure) -> FileReport {
@@ -246,7 +298,7 @@ impl Pending {
 
     fn path(&self) -> Option<PathBuf> {
         match &self.target {
-            Place::File(path) => Some(path.clone()),
+            Place::File(path, _) => Some(path.clone()),
             Place::Stream(_) => None,
         }
     }
@@ -266,7 +318,7 @@ impl Pending {
             outcome: outcome.map(|_| Done {
                 status: Status::Done,
                 size: Some(self.received),
-                sent: self.received,
+                sent: self.received - self.offset,
                 entry: self.entry,
             }),
         }
@@ -281,11 +333,13 @@ enum Wish {
     Skip(u32),
 }
 
-/// Names the files page by page, as many as may be named at a time.
+/// Names the files page by page, as many as may be named at a time, and says before each page what
+/// is here of its files already.
 async fn name_files(
     outbox: &mut Outbox,
     number: u32,
     refs: &[WireRef],
+    beginnings: Vec<(u32, Beginning)>,
     mut wishes: UnboundedReceiver<Wish>,
 ) -> Result<(), Failure> {
     let files = refs.len() as u32;
@@ -293,9 +347,19 @@ async fn name_files(
         .message(number, ClientBody::Download { files })
         .await?;
     let mut rest = refs;
+    let mut beginnings = beginnings.into_iter().peekable();
     loop {
         while !rest.is_empty() && outbox.may_list() {
             let (page, after) = rest.split_at(page_length(rest));
+            let page_ends = files - after.len() as u32;
+            while let Some((index, beginning)) = beginnings.next_if(|(at, _)| *at < page_ends) {
+                let resume = ClientBody::Resume {
+                    index,
+                    offset: beginning.length,
+                    digest: beginning.digest.into(),
+                };
+                outbox.message(number, resume).await?;
+            }
             let files = page.to_vec();
             outbox
                 .message(number, ClientBody::DownloadPage { files })

@@ -4,8 +4,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::{Pending, Place, Wish};
 use crate::client::link::{self, Heard, Inbox};
-use crate::client::local::{FileSink, LocalSink};
-use crate::client::rounds::{Moved, Rounds};
+use crate::client::local::{FileSink, LocalSink, Part, StreamSink};
+use crate::client::rounds::{Moved, Rounds, going_on};
 use crate::protocol::message::{FileMessage, ServerBody, ServerMessage};
 use crate::protocol::session::Answer;
 use crate::protocol::{ErrorCode, Failure, WireEntry};
@@ -42,9 +42,8 @@ impl<'a, 'b> Reception<'a, 'b> {
     pub(super) async fn run(mut self, inbox: &mut Inbox) -> Result<(), Failure> {
         let received = self.receive(inbox).await;
         if received.is_err() {
-            // What is not finished by now is not to be, and nothing of it stays; what is finished
-            // counts, whatever came after it.
-            self.receiving.discard().await;
+            // What is finished by now counts, whatever came after it; what is not may go on later.
+            self.receiving.cut().await;
             while let Ok((index, result)) = self.results.try_recv() {
                 self.finish(index, result);
             }
@@ -85,10 +84,14 @@ impl<'a, 'b> Reception<'a, 'b> {
             return Ok(());
         };
         match file {
-            FileMessage::Begin { index, entry, .. } => {
+            FileMessage::Begin {
+                index,
+                offset,
+                entry,
+            } => {
                 self.open = Some(index);
                 self.outstanding += 1;
-                let begin = self.begin(index, entry);
+                let begin = self.begin(index, offset, entry);
                 self.receiving.push(begin);
             }
             FileMessage::End { digest } => {
@@ -119,16 +122,20 @@ impl<'a, 'b> Reception<'a, 'b> {
         Ok(())
     }
 
-    fn begin(&mut self, index: u32, entry: Option<WireEntry>) -> Incoming<LocalSink> {
-        let opened = self.prepare(index, entry);
+    fn begin(&mut self, index: u32, offset: u64, entry: Option<WireEntry>) -> Incoming<LocalSink> {
+        let opened = self.prepare(index, offset, entry);
         let expected = opened.as_ref().ok().and_then(|(_, entry)| entry.id);
         Incoming::Begin {
             index,
             expected,
             open: Box::new(move || match opened?.0 {
-                Opened::Stream(stream) => Ok(LocalSink::Stream(stream)),
-                Opened::File(path, entry, on_conflict) => {
-                    FileSink::create(&path, &entry, on_conflict).map(LocalSink::File)
+                Opened::Stream(stream) => {
+                    let (sink, hasher) = stream.open(offset)?;
+                    Ok((LocalSink::Stream(sink), hasher))
+                }
+                Opened::File(path, entry, on_conflict, part) => {
+                    let (sink, hasher) = FileSink::open(&path, &entry, on_conflict, part, offset)?;
+                    Ok((LocalSink::File(sink), hasher))
                 }
             }),
         }
@@ -138,6 +145,7 @@ impl<'a, 'b> Reception<'a, 'b> {
     fn prepare(
         &mut self,
         index: u32,
+        offset: u64,
         entry: Option<WireEntry>,
     ) -> Result<(Opened, Entry), Failure> {
         let file = self
@@ -156,18 +164,30 @@ impl<'a, 'b> Reception<'a, 'b> {
             let message = format!("it was asked for {asked} and sent {sent}");
             return Err(link::broken(&message));
         }
+        let beginning = file
+            .target
+            .beginning()
+            .map_or(0, |beginning| beginning.length);
+        if offset != 0 && (offset != beginning || offset > entry.size) {
+            return Err(link::broken("it went on where nobody had come to"));
+        }
         let (at, label) = (file.index, entry.name.to_string());
-        file.entry = Some(entry.clone());
-        file.received = 0;
+        let is_new = file.entry.replace(entry.clone()).is_none();
+        (file.offset, file.received) = (offset, offset);
         let opened = match &mut file.target {
-            Place::File(path) => Opened::File(path.clone(), entry.clone(), file.on_conflict),
-            Place::Stream(stream) => {
-                let stream = stream.take();
-                Opened::Stream(stream.ok_or_else(|| link::broken("it sent a file twice"))?)
+            Place::File(path, part) => {
+                Opened::File(path.clone(), entry.clone(), file.on_conflict, part.take())
             }
+            Place::Stream(output) => Opened::Stream(output.sink()),
         };
-        self.rounds.announce(entry.size);
-        self.rounds.progress.begin(at, &label, Some(entry.size));
+        if is_new {
+            self.rounds.announce(entry.size);
+        }
+        let progress = self.rounds.progress;
+        progress.begin(at, &label, Some(entry.size), offset);
+        if let Some(note) = going_on(&label, offset, Some(entry.size)) {
+            progress.note(&note);
+        }
         Ok((opened, entry))
     }
 
@@ -203,8 +223,8 @@ impl<'a, 'b> Reception<'a, 'b> {
 }
 
 enum Opened {
-    File(PathBuf, Entry, OnConflict),
-    Stream(Box<dyn std::io::Write + Send>),
+    File(PathBuf, Entry, OnConflict, Option<Box<Part>>),
+    Stream(StreamSink),
 }
 
 /// Digest failures come from where no name is known.

@@ -4,7 +4,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::{Event, Order, Sent};
 use crate::client::link::Outbox;
-use crate::client::rounds::Moved;
+use crate::client::rounds::{Moved, going_on};
 use crate::net::heartbeat;
 use crate::protocol::Failure;
 use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
@@ -25,7 +25,8 @@ pub(super) struct Emission {
     events: UnboundedSender<Event>,
     progress: Arc<dyn Progress>,
     moved: Moved,
-    /// How much of the file that is being sent has gone.
+    /// Where the file that is being sent began, and how much of it has gone.
+    offset: u64,
     sent: u64,
 }
 
@@ -50,6 +51,7 @@ impl Emission {
             events,
             progress,
             moved,
+            offset: 0,
             sent: 0,
         }
     }
@@ -73,7 +75,11 @@ impl Emission {
                     Order::Stop(index) => self.sending.skip(index),
                 },
                 pieces = self.sending.next(), if !idle => {
-                    for piece in pieces? {
+                    let pieces = pieces?;
+                    if pieces.is_empty() {
+                        continue;
+                    }
+                    for piece in pieces {
                         self.send(outbox, piece).await?;
                     }
                     outbox.flush().await?;
@@ -116,21 +122,33 @@ impl Emission {
                     .advance(place(self.closed as u32), bytes.len() as u64);
                 return Ok(());
             }
-            Piece::Begin { index, size, .. } => {
+            Piece::Begin {
+                index,
+                size,
+                offset,
+                ..
+            } => {
                 let label = self.files.get(index as usize).map_or("", |file| &file.name);
                 let label = Printable(label).to_string();
-                self.progress.begin(place(index), &label, size);
-                self.sent = 0;
+                self.progress.begin(place(index), &label, size, offset);
+                if let Some(note) = going_on(&label, offset, size) {
+                    self.progress.note(&note);
+                }
+                (self.offset, self.sent) = (offset, 0);
                 ClientBody::File(FileMessage::Begin {
                     index,
-                    offset: 0,
+                    offset,
                     entry: None,
                 })
             }
             Piece::End { index, digest } => {
                 self.closed += 1;
-                let bytes = self.sent;
-                let _ = self.events.send(Event::Sent(index, Sent { digest, bytes }));
+                let sent = Sent {
+                    digest,
+                    size: self.offset + self.sent,
+                    bytes: self.sent,
+                };
+                let _ = self.events.send(Event::Sent(index, sent));
                 ClientBody::File(FileMessage::End {
                     digest: digest.into(),
                 })

@@ -3,9 +3,11 @@
 mod decision;
 mod emission;
 mod supervision;
+mod token;
 
+use std::fs::Metadata;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -13,7 +15,7 @@ use tokio::sync::mpsc;
 use super::link::{self, Link};
 use super::local::{self, FileSource, LocalFile, StreamSource};
 use super::rounds::{Report, Rounds, Unfinished};
-use super::{Client, Done, FileReport, Source, Status, Upload};
+use super::{Client, Done, FileReport, ServerAddress, Source, Status, Upload};
 use crate::protocol::message::{UploadFile, WireConflict};
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::{Opening, OutgoingFile, Progress};
@@ -22,6 +24,8 @@ use crate::types::{Digest, Entry, FileName, FileRef, OnConflict, Precondition, T
 use decision::Decision;
 use emission::Emission;
 use supervision::Supervision;
+
+pub(super) use token::Tokens;
 
 /// A file that is still to go.
 struct Pending {
@@ -34,6 +38,8 @@ struct Pending {
     executable: bool,
     on_conflict: OnConflict,
     precondition: Precondition,
+    /// What the server is to call these bytes; 0: nothing need be kept of them.
+    token: u64,
     /// What was sent of it, once it was sent whole.
     sent: Option<Sent>,
 }
@@ -48,6 +54,8 @@ enum Origin {
 #[derive(Clone, Copy)]
 struct Sent {
     digest: Digest,
+    size: u64,
+    /// How many bytes of it crossed the wire.
     bytes: u64,
 }
 
@@ -60,7 +68,9 @@ pub(super) async fn put(
 ) -> Result<u64, Failure> {
     client.connect().await?;
     let mut pending = Vec::new();
-    for looked_at in look_at_all(files).await? {
+    // In a dry run nothing goes on.
+    let tokens = (!dry_run).then(|| (client.tokens.clone(), client.address().clone()));
+    for looked_at in look_at_all(files, tokens).await? {
         match looked_at {
             Ok(file) => pending.push(file),
             Err(finished) => report(*finished),
@@ -109,17 +119,28 @@ async fn round(
 }
 
 /// Looks at every local file; what cannot be sent is reported without asking the server.
-async fn look_at_all(files: Vec<Upload>) -> Result<Vec<Result<Pending, Box<FileReport>>>, Failure> {
+async fn look_at_all(
+    files: Vec<Upload>,
+    tokens: Option<(Tokens, ServerAddress)>,
+) -> Result<Vec<Result<Pending, Box<FileReport>>>, Failure> {
     let look = move || {
         let looked = (0..).zip(files);
+        let token = |name: &FileName, path: &Path, metadata: &Metadata| {
+            let token = |(tokens, server): &(Tokens, _)| tokens.of(server, name, path, metadata);
+            tokens.as_ref().map_or(0, token)
+        };
         Ok(looked
-            .map(|(index, upload)| look_at(index, upload))
+            .map(|(index, upload)| look_at(index, upload, token))
             .collect())
     };
     local::blocking(look).await
 }
 
-fn look_at(index: u32, upload: Upload) -> Result<Pending, Box<FileReport>> {
+fn look_at(
+    index: u32,
+    upload: Upload,
+    token: impl Fn(&FileName, &Path, &Metadata) -> u64,
+) -> Result<Pending, Box<FileReport>> {
     let Upload {
         source,
         name,
@@ -135,6 +156,7 @@ fn look_at(index: u32, upload: Upload) -> Result<Pending, Box<FileReport>> {
         executable: false,
         on_conflict,
         precondition,
+        token: 0,
         sent: None,
     };
     match source {
@@ -143,6 +165,9 @@ fn look_at(index: u32, upload: Upload) -> Result<Pending, Box<FileReport>> {
             let metadata = std::fs::metadata(&path)
                 .map_err(|error| local::io_failure(&path, &error))
                 .and_then(|metadata| local::require_file(&path, &metadata).map(|()| metadata));
+            if let Ok(metadata) = &metadata {
+                pending.token = token(&pending.name, &path, metadata);
+            }
             pending.source = Origin::File(path);
             match metadata {
                 Ok(metadata) => {
@@ -204,7 +229,7 @@ impl Pending {
                 OnConflict::Rename => WireConflict::Rename,
             },
             if_match: self.precondition.if_match.map(Into::into),
-            token: 0,
+            token: self.token,
         }
     }
 

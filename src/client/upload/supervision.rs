@@ -6,11 +6,12 @@ use crate::access::{Action, Role, check};
 use crate::client::link::{self, Heard, Inbox};
 use crate::client::rounds::Rounds;
 use crate::client::{Done, Status};
+use crate::protocol::limits::SEGMENT;
 use crate::protocol::message::{ServerBody, ServerMessage, UploadResult, Verdict};
 use crate::protocol::session::Answer;
-use crate::protocol::{ErrorCode, Failure, WireEntry};
-use crate::transfer::{Opening, OutgoingFile};
-use crate::types::{Entry, OnConflict};
+use crate::protocol::{ErrorCode, Failure, WireDigest, WireEntry};
+use crate::transfer::{Beginning, Opening, OutgoingFile};
+use crate::types::{Digest, Entry, OnConflict};
 
 /// The receiving half of an upload.
 pub(super) struct Supervision<'a, 'b> {
@@ -131,15 +132,21 @@ impl<'a, 'b> Supervision<'a, 'b> {
             let _ = events.send(event);
             Opening::Skip
         };
+        let mut beginning = None;
         let open: Box<dyn FnOnce() -> Opening + Send> = match verdict {
             Verdict::Refused { code, detail } => {
                 let failure = Failure::from_wire(code, &detail);
                 Box::new(move || tell(Event::Failed(index, failure)))
             }
-            Verdict::Start | Verdict::Resume { .. } if self.rehearsal.is_some() => {
+            Verdict::Start if self.rehearsal.is_some() => {
                 Box::new(move || tell(Event::Left(index, Status::WouldTransfer, None)))
             }
-            Verdict::Start | Verdict::Resume { .. } => {
+            Verdict::Start => {
+                let origin = file.source.begin();
+                Box::new(move || origin.open(None))
+            }
+            Verdict::Resume { offset, digest } => {
+                beginning = Some(offered(file, offset, digest)?);
                 let origin = file.source.begin();
                 Box::new(move || origin.open(None))
             }
@@ -172,7 +179,11 @@ impl<'a, 'b> Supervision<'a, 'b> {
                 })
             }
         };
-        Ok(OutgoingFile { index, open })
+        Ok(OutgoingFile {
+            index,
+            beginning,
+            open,
+        })
     }
 
     fn stored(&mut self, index: u32, entry: WireEntry) -> Result<(), Failure> {
@@ -188,9 +199,9 @@ impl<'a, 'b> Supervision<'a, 'b> {
             return Err(link::broken(&message));
         }
         let outcome = match entry.id {
-            Some(id) if id == sent.digest && entry.size == sent.bytes => Ok(Done {
+            Some(id) if id == sent.digest && entry.size == sent.size => Ok(Done {
                 status: Status::Done,
-                size: Some(sent.bytes),
+                size: Some(sent.size),
                 sent: sent.bytes,
                 entry: Some(entry),
             }),
@@ -211,4 +222,14 @@ impl<'a, 'b> Supervision<'a, 'b> {
             self.rounds.tell(file.report(outcome));
         }
     }
+}
+
+/// What the server says that it has of a file already.
+fn offered(file: &Pending, length: u64, digest: WireDigest) -> Result<Beginning, Failure> {
+    let is_whole = length > 0 && length.is_multiple_of(SEGMENT as u64);
+    if file.token == 0 || !is_whole {
+        return Err(link::broken("it has a beginning that nobody sent"));
+    }
+    let digest = Digest::try_from(digest).map_err(|error| link::broken(&error))?;
+    Ok(Beginning { length, digest })
 }

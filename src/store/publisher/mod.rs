@@ -21,6 +21,7 @@ use super::inner::Inner;
 use super::ledger::Reservation;
 use super::names::Rules;
 use super::options::Durability;
+use super::partial::Claim;
 use crate::disk::{FileFacts, StagedFile};
 use crate::types::{Digest, Entry, FileName, Item, OnConflict};
 
@@ -84,6 +85,8 @@ pub(super) struct Publication {
     /// Whether a certain version must stand there, and what it was when it was looked at.
     pub(super) expected: Option<FileFacts>,
     pub(super) digest: Digest,
+    /// Held while the file has its temporary name, if that can be found again.
+    pub(super) claim: Option<Claim>,
     /// Held until the index counts the file.
     pub(super) reservation: Reservation,
     pub(super) answer: Answer<Entry>,

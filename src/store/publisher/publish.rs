@@ -29,10 +29,12 @@ impl Publisher {
             on_conflict,
             expected,
             digest,
+            claim,
             reservation,
             answer,
         } = publication;
         let outcome = self.publish_under_free_name(staged, &name, on_conflict, expected, digest);
+        drop(claim);
         // The promise of room ends when the file itself is counted.
         let answer = Answer::to(Box::new(move |outcome| {
             drop(reservation);

@@ -10,6 +10,8 @@ mod listing;
 #[cfg(target_os = "linux")]
 mod mounts;
 mod opening;
+#[cfg(unix)]
+mod partial;
 mod reading;
 
 use std::path::Path;

@@ -51,6 +51,41 @@ fn a_full_disk_fails_one_upload_and_takes_no_room() {
 }
 
 #[test]
+fn what_is_kept_of_uploads_gives_way_on_a_full_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(_mount) = Mount::new(&SMALL, directory.path()) else {
+        return;
+    };
+    let store = Store::open(StoreOptions::new(directory.path())).unwrap();
+    let cut = NewFile {
+        size: Some(3 << 20),
+        partial: PartialKey::new(None, 7, &name("cut")),
+        ..new("cut")
+    };
+    let key = cut.partial.clone().unwrap();
+    let mut upload_cut = store.stage(cut.clone()).unwrap();
+    upload_cut.write(&vec![0; 2 << 20]).unwrap();
+    upload_cut.keep();
+    // Of a file that was announced, and of one that was not.
+    let announced = NewFile {
+        size: Some(3 << 20),
+        ..new("announced")
+    };
+    upload(&store, announced, &"x".repeat(3 << 20)).unwrap();
+    let gone = store.find_partial(&key, None).unwrap();
+    assert!(matches!(gone, Found::Nothing));
+    let any = Precondition::default();
+    store.remove(&file("announced"), false, any, false).unwrap();
+    eventually(|| store.facts().unwrap().free_space > Some(3 << 20));
+    let mut upload_cut = store.stage(cut).unwrap();
+    upload_cut.write(&vec![0; 2 << 20]).unwrap();
+    upload_cut.keep();
+    upload(&store, new("stream"), &"x".repeat(3 << 20)).unwrap();
+    let gone = store.find_partial(&key, None).unwrap();
+    assert!(matches!(gone, Found::Nothing));
+}
+
+#[test]
 fn another_file_system_is_neither_shared_nor_removed() {
     let shared = Shared::new();
     shared.write("d/mine", "1");

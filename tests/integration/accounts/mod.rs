@@ -2,6 +2,7 @@
 
 mod commands;
 mod login;
+mod partial;
 mod roles;
 mod sessions;
 

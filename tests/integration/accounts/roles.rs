@@ -59,6 +59,9 @@ fn is_request(body: &ClientBody) -> bool {
         | ClientBody::MakeFolder { .. }
         | ClientBody::Download { .. }
         | ClientBody::Upload { .. }
+        | ClientBody::Trash { .. }
+        | ClientBody::Restore { .. }
+        | ClientBody::Undo { .. }
         | ClientBody::Sessions
         | ClientBody::Kick { .. } => true,
         ClientBody::Hello { .. }
@@ -66,6 +69,8 @@ fn is_request(body: &ClientBody) -> bool {
         | ClientBody::UploadPage { .. }
         | ClientBody::File(_)
         | ClientBody::Skip { .. }
+        | ClientBody::Command { .. }
+        | ClientBody::Resume { .. }
         | ClientBody::Alive => false,
     }
 }

@@ -2,11 +2,11 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
 use rustyline::Editor;
 use rustyline::history::FileHistory;
 
 use super::editing::Helper;
+use crate::cli::client::args::state_dir;
 use crate::cli::client::shown;
 use crate::cli::output::Output;
 
@@ -47,9 +47,7 @@ impl History {
 }
 
 fn place() -> Option<PathBuf> {
-    let base = etcetera::choose_base_strategy().ok()?;
-    let state = base.state_dir().unwrap_or_else(|| base.data_dir());
-    Some(state.join("fileshare").join("history"))
+    Some(state_dir()?.join("history"))
 }
 
 /// Makes the file, or makes it private: the line editor keeps whatever mode it finds.

@@ -28,6 +28,10 @@ use crate::cli::failure::Failure;
 use crate::cli::signals::{Received, Signals};
 use crate::protocol::ErrorCode;
 
+/// What is said after Ctrl-C during a command.
+const CANCELLED: &str =
+    "Cancelled. A transfer goes on where it stopped when it is asked for again.";
+
 /// How many lines are remembered.
 const MAX_HISTORY: usize = 10_000;
 
@@ -68,7 +72,7 @@ pub fn run(runtime: &Runtime, session: Session, color: Color) -> Result<u8, Fail
         match ran.ended {
             Ended::Finished(Ok(Verdict::Leave)) => break,
             Ended::Finished(_) => {}
-            Ended::Interrupted if !output.is_abandoned() => output.note("Cancelled."),
+            Ended::Interrupted if !output.is_abandoned() => output.note(CANCELLED),
             ended => return Ok(farewell(&output, &ended)),
         }
     }

@@ -1,18 +1,21 @@
 //! The client's own files: what is read for an upload, and what a download becomes.
 
+mod part;
+mod stream;
+
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Hasher;
-use crate::disk::{FileFacts, Folder, Replace, StagedFile};
+use crate::disk::FileFacts;
 use crate::protocol::limits::DATA_CHUNK;
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::{Done, Sink, Source};
-use crate::types::{Digest, Entry, OnConflict, Printable, Timestamp};
+use crate::types::{Digest, Entry, Printable};
 
-/// How many names `name (1)`, `name (2)` … are tried before giving up.
-const MAX_NUMBERED: u32 = 10_000;
+pub(super) use part::{FileSink, Part};
+pub(super) use stream::{Output, StreamSink};
 
 /// Does work on local files, on a blocking thread.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -88,7 +91,7 @@ impl LocalFile {
             hasher.update(buffer.get(..bytes).unwrap_or_default());
             read(bytes);
         }
-        self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        self.file.rewind().map_err(failed)?;
         self.check_unchanged()?;
         Ok(hasher.finish())
     }
@@ -150,6 +153,11 @@ impl Source for FileSource {
         read.map_err(|error| io_failure(&self.file.path, &error))
     }
 
+    fn rewind(&mut self) -> Result<(), Failure> {
+        let rewound = self.file.file.rewind();
+        rewound.map_err(|error| io_failure(&self.file.path, &error))
+    }
+
     fn finish(&mut self, _digest: Digest) -> Result<(), Failure> {
         self.file.check_unchanged()
     }
@@ -184,6 +192,11 @@ impl Source for StreamSource {
         }
     }
 
+    fn rewind(&mut self) -> Result<(), Failure> {
+        let message = "the input cannot be read a second time";
+        Err(Failure::new(ErrorCode::Io, message))
+    }
+
     fn finish(&mut self, _digest: Digest) -> Result<(), Failure> {
         Ok(())
     }
@@ -193,112 +206,8 @@ impl Source for StreamSource {
 pub(super) enum LocalSink {
     /// A file that appears under its name when it is complete.
     File(FileSink),
-    /// A stream; `None` once it has failed.
-    Stream(Box<dyn Write + Send>),
-}
-
-/// From this size on room is set aside for a file while it comes, in bytes.
-const RESERVED_FROM: u64 = 1024 * 1024;
-
-/// How much room is set aside beyond what came, in bytes: a server that announces much and sends
-/// nothing takes none.
-const RESERVED_AHEAD: u64 = 64 * 1024 * 1024;
-
-/// A file that is being downloaded, under a hidden name beside its real one.
-pub(super) struct FileSink {
-    staged: StagedFile,
-    /// What the server announced, what came of it, and for how much room is set aside, in bytes.
-    size: u64,
-    received: u64,
-    reserved: u64,
-    folder: Folder,
-    path: PathBuf,
-    leaf: String,
-    modified: Timestamp,
-    executable: bool,
-    on_conflict: OnConflict,
-}
-
-impl FileSink {
-    /// Makes the missing folders and the hidden file.
-    pub(super) fn create(
-        path: &Path,
-        entry: &Entry,
-        on_conflict: OnConflict,
-    ) -> Result<Self, Failure> {
-        let failed = |error: io::Error| io_failure(path, &error);
-        let leaf = path.file_name().and_then(|leaf| leaf.to_str());
-        let leaf = leaf.ok_or_else(|| failed(ErrorKind::InvalidFilename.into()))?;
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let folder = Folder::create(parent).map_err(failed)?;
-        let staged = StagedFile::create_or_take(&folder, &partial_name(leaf));
-        let staged = staged.map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => Failure::new(
-                ErrorCode::Conflict,
-                format!("{} is being downloaded by another process", shown(path)),
-            ),
-            _ => failed(error),
-        })?;
-        // A disk without the room says so now, and not in mid-transfer.
-        if folder.free_space().is_some_and(|free| free < entry.size) {
-            return Err(failed(ErrorKind::StorageFull.into()));
-        }
-        Ok(FileSink {
-            staged,
-            size: entry.size,
-            received: 0,
-            reserved: 0,
-            folder,
-            path: path.to_owned(),
-            leaf: leaf.to_owned(),
-            modified: entry.modified,
-            executable: entry.executable,
-            on_conflict,
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.received = self.received.saturating_add(bytes.len() as u64);
-        if self.size >= RESERVED_FROM && self.received > self.reserved {
-            self.reserved = self.received.saturating_add(RESERVED_AHEAD).min(self.size);
-            self.staged.reserve(self.reserved)?;
-        }
-        self.staged.write_all(bytes)
-    }
-
-    fn publish(self) -> Result<PathBuf, Failure> {
-        let failed = |error: io::Error| io_failure(&self.path, &error);
-        self.staged
-            .set_permissions(self.executable)
-            .map_err(failed)?;
-        self.staged.set_modified(self.modified).map_err(failed)?;
-        let replace = match self.on_conflict {
-            OnConflict::Overwrite => Replace::Allowed,
-            OnConflict::Error | OnConflict::Skip | OnConflict::Rename => Replace::Never,
-        };
-        let mut staged = self.staged;
-        let mut leaf = self.leaf.clone();
-        for number in 1..=MAX_NUMBERED {
-            match staged.publish(&self.folder, &leaf, replace) {
-                Ok(_) => return Ok(self.path.with_file_name(leaf)),
-                Err(error)
-                    if error.source.kind() == ErrorKind::AlreadyExists
-                        && self.on_conflict == OnConflict::Rename =>
-                {
-                    staged = error.staged;
-                    leaf = numbered(&self.leaf, number);
-                }
-                Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {
-                    return Err(exists(&self.path, None));
-                }
-                Err(error) => return Err(failed(error.source)),
-            }
-        }
-        Err(exists(&self.path, None))
-    }
+    /// A stream.
+    Stream(StreamSink),
 }
 
 impl Sink for LocalSink {
@@ -307,22 +216,33 @@ impl Sink for LocalSink {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
-            LocalSink::File(file) => {
-                let written = file.write(bytes);
-                written.map_err(|error| io_failure(&file.path, &error))
-            }
-            LocalSink::Stream(stream) => stream.write_all(bytes).map_err(|error| output(&error)),
+            LocalSink::File(file) => file.write(bytes),
+            LocalSink::Stream(stream) => stream.write(bytes),
         }
     }
 
-    fn finish(self, _digest: Digest, done: Done<Self::Receipt>) {
-        done(match self {
-            LocalSink::File(file) => file.publish().map(Some),
-            LocalSink::Stream(mut stream) => {
-                let flushed = stream.flush();
-                flushed.map(|()| None).map_err(|error| output(&error))
+    fn digested(&mut self, so_far: &Hasher) {
+        if let LocalSink::Stream(stream) = self {
+            stream.digested(so_far);
+        }
+    }
+
+    fn finish(self, digest: Digest, done: Done<Self::Receipt>) {
+        match self {
+            LocalSink::File(file) => {
+                file.finish(digest, Box::new(|result| done(result.map(Some))));
             }
-        });
+            LocalSink::Stream(stream) => {
+                stream.finish(digest, Box::new(|result| done(result.map(|()| None))));
+            }
+        }
+    }
+
+    fn discard(self) {
+        match self {
+            LocalSink::File(file) => file.discard(),
+            LocalSink::Stream(stream) => stream.discard(),
+        }
     }
 }
 
@@ -336,42 +256,4 @@ pub(super) fn exists(path: &Path, same: Option<bool>) -> Failure {
     };
     let message = format!("{} exists already{content}", shown(path));
     Failure::new(ErrorCode::AlreadyExists, message)
-}
-
-fn output(error: &io::Error) -> Failure {
-    Failure::new(
-        ErrorCode::Io,
-        format!("the output cannot be written: {error}"),
-    )
-}
-
-/// The hidden name beside the real one (contract section 10).
-fn partial_name(leaf: &str) -> String {
-    let name = format!(".fileshare-{leaf}.part");
-    if name.len() <= 255 {
-        return name;
-    }
-    format!(".fileshare-{}.part", Hasher::digest_of(leaf.as_bytes()))
-}
-
-/// `report.pdf` as `report (1).pdf`.
-fn numbered(leaf: &str, number: u32) -> String {
-    match leaf.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() => format!("{stem} ({number}).{extension}"),
-        _ => format!("{leaf} ({number})"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_beside_the_real_one() {
-        assert_eq!(partial_name("a.txt"), ".fileshare-a.txt.part");
-        assert!(partial_name(&"x".repeat(255)).len() <= 255);
-        assert_eq!(numbered("report.pdf", 2), "report (2).pdf");
-        assert_eq!(numbered(".bashrc", 1), ".bashrc (1)");
-        assert_eq!(numbered("README", 1), "README (1)");
-    }
 }

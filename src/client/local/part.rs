@@ -1,0 +1,362 @@
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{exists, io_failure, shown};
+use crate::digest::Hasher;
+use crate::disk::{Folder, Replace, StagedFile};
+use crate::protocol::limits::SEGMENT;
+use crate::protocol::{ErrorCode, Failure};
+use crate::transfer::{Beginning, Done, Sink};
+use crate::types::{Digest, Entry, OnConflict, Timestamp};
+
+/// How many names `name (1)`, `name (2)` … are tried before giving up.
+const MAX_NUMBERED: u32 = 10_000;
+
+/// From this size on room is set aside for a file while it comes, in bytes.
+const RESERVED_FROM: u64 = 1024 * 1024;
+
+/// How much room is set aside beyond what came, in bytes: a server that announces much and sends
+/// nothing takes none.
+const RESERVED_AHEAD: u64 = 64 * 1024 * 1024;
+
+/// Less than this is not worth keeping: it comes again in no time.
+const LEAST: u64 = 1024 * 1024;
+
+/// How much is read again at a time.
+const HOP: u64 = 16 * 1024 * 1024;
+
+/// How long to wait for a part that is still in use: after a cut, an earlier try of this very
+/// process may be about to let go of it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often to look whether it has.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What an earlier try has left of a file, under its hidden name. Nobody else can have it
+/// meanwhile; dropping it leaves it where it is.
+pub(in crate::client) struct Part {
+    /// `None` once it is in other hands.
+    staged: Option<StagedFile>,
+    length: u64,
+    read: u64,
+    hasher: Hasher,
+}
+
+impl Part {
+    /// Finds what there is for this path, if it is worth going on with.
+    pub(in crate::client) fn find(path: &Path) -> Option<Box<Self>> {
+        let (parent, leaf) = split(path).ok()?;
+        let folder = Folder::open(parent).ok()?;
+        let part = partial_name(leaf);
+        let size = folder.facts(&part).ok()?.size;
+        if size < LEAST {
+            return None;
+        }
+        let until = Instant::now() + PATIENCE;
+        let staged = loop {
+            match StagedFile::take(&folder, &part) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < until => {
+                    thread::sleep(PAUSE);
+                }
+                taken => break taken.ok()?,
+            }
+        };
+        let length = whole_segments(staged.file().metadata().ok()?.len());
+        // Dropped, and so removed, when it has become too small meanwhile.
+        (length >= LEAST).then(|| {
+            Box::new(Part {
+                staged: Some(staged),
+                length,
+                read: 0,
+                hasher: Hasher::new(),
+            })
+        })
+    }
+
+    /// Reads the next piece of it again; `false` once all was read. What cannot be read is of no
+    /// use, and is not offered.
+    pub(in crate::client) fn read_on(&mut self) -> bool {
+        let wanted = (self.length - self.read).min(HOP);
+        let read = match &self.staged {
+            Some(staged) => self.hasher.update_from(&mut staged.file(), wanted),
+            None => Ok(0),
+        };
+        if read.is_ok_and(|read| read == wanted) {
+            self.read += wanted;
+        } else {
+            (self.length, self.read) = (0, 0);
+        }
+        self.read < self.length
+    }
+
+    /// What the server is told of it, once all was read.
+    pub(in crate::client) fn beginning(&self) -> Option<Beginning> {
+        let beginning = Beginning {
+            length: self.length,
+            digest: self.hasher.clone().finish(),
+        };
+        (self.length > 0 && self.read == self.length).then_some(beginning)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if let Some(staged) = self.staged.take() {
+            staged.keep();
+        }
+    }
+}
+
+/// A file that is being downloaded, under a hidden name beside its real one. Dropping it keeps what
+/// came, if that is worth it.
+pub(in crate::client) struct FileSink {
+    /// `None` once it is in other hands.
+    staged: Option<StagedFile>,
+    /// What the server announced, what is there of it, and for how much room is set aside, in
+    /// bytes.
+    size: u64,
+    length: u64,
+    reserved: u64,
+    folder: Folder,
+    path: PathBuf,
+    leaf: String,
+    modified: Timestamp,
+    executable: bool,
+    on_conflict: OnConflict,
+}
+
+impl FileSink {
+    /// Makes the missing folders and the hidden file, or goes on with that: with the whole part,
+    /// unless it begins at 0. Tells the state of the digest, too.
+    pub(in crate::client) fn open(
+        path: &Path,
+        entry: &Entry,
+        on_conflict: OnConflict,
+        mut part: Option<Box<Part>>,
+        offset: u64,
+    ) -> Result<(Self, Hasher), Failure> {
+        let failed = |error: io::Error| io_failure(path, &error);
+        let (parent, leaf) = split(path).map_err(failed)?;
+        let folder = Folder::create(parent).map_err(failed)?;
+        let taken = part.as_mut().and_then(|part| part.staged.take());
+        let mut staged = match taken {
+            Some(staged) => staged,
+            None => StagedFile::create_or_take(&folder, &partial_name(leaf)).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::WouldBlock => Failure::new(
+                        ErrorCode::Conflict,
+                        format!("{} is being downloaded by another process", shown(path)),
+                    ),
+                    _ => failed(error),
+                }
+            })?,
+        };
+        let hasher = match &part {
+            Some(part) if offset > 0 => part.hasher.clone(),
+            _ => Hasher::new(),
+        };
+        staged.cut(offset).map_err(failed)?;
+        // A disk without the room says so now, and not in mid-transfer.
+        let missing = entry.size.saturating_sub(offset);
+        if folder.free_space().is_some_and(|free| free < missing) {
+            return Err(failed(ErrorKind::StorageFull.into()));
+        }
+        let sink = FileSink {
+            staged: Some(staged),
+            size: entry.size,
+            length: offset,
+            reserved: 0,
+            folder,
+            path: path.to_owned(),
+            leaf: leaf.to_owned(),
+            modified: entry.modified,
+            executable: entry.executable,
+            on_conflict,
+        };
+        Ok((sink, hasher))
+    }
+
+    fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(staged) = &mut self.staged else {
+            return Ok(());
+        };
+        let length = self.length.saturating_add(bytes.len() as u64);
+        if self.size >= RESERVED_FROM && length > self.reserved {
+            self.reserved = length.saturating_add(RESERVED_AHEAD).min(self.size);
+            staged.reserve(self.reserved)?;
+        }
+        staged.write_all(bytes)?;
+        self.length = length;
+        Ok(())
+    }
+
+    fn publish(&mut self) -> Result<PathBuf, Failure> {
+        let failed = |error: io::Error| io_failure(&self.path, &error);
+        let Some(mut staged) = self.staged.take() else {
+            return Err(failed(ErrorKind::NotFound.into()));
+        };
+        staged.set_permissions(self.executable).map_err(failed)?;
+        staged.set_modified(self.modified).map_err(failed)?;
+        let replace = match self.on_conflict {
+            OnConflict::Overwrite => Replace::Allowed,
+            OnConflict::Error | OnConflict::Skip | OnConflict::Rename => Replace::Never,
+        };
+        let mut leaf = self.leaf.clone();
+        for number in 1..=MAX_NUMBERED {
+            match staged.publish(&self.folder, &leaf, replace) {
+                Ok(_) => return Ok(self.path.with_file_name(leaf)),
+                Err(error)
+                    if error.source.kind() == ErrorKind::AlreadyExists
+                        && self.on_conflict == OnConflict::Rename =>
+                {
+                    staged = error.staged;
+                    leaf = numbered(&self.leaf, number);
+                }
+                Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {
+                    return Err(exists(&self.path, None));
+                }
+                Err(error) => return Err(failed(error.source)),
+            }
+        }
+        Err(exists(&self.path, None))
+    }
+}
+
+impl Sink for FileSink {
+    /// The local file.
+    type Receipt = PathBuf;
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = self.write_ahead(bytes);
+        written.map_err(|error| io_failure(&self.path, &error))
+    }
+
+    fn finish(mut self, _digest: Digest, done: Done<PathBuf>) {
+        done(self.publish());
+    }
+
+    fn discard(mut self) {
+        self.staged = None;
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        let length = whole_segments(self.length);
+        // What is not kept is removed.
+        if let Some(mut staged) = self.staged.take()
+            && length >= LEAST
+            && staged.cut(length).is_ok()
+        {
+            staged.keep();
+        }
+    }
+}
+
+fn whole_segments(bytes: u64) -> u64 {
+    bytes - bytes % SEGMENT as u64
+}
+
+/// The folder that a file is in, and its name there.
+fn split(path: &Path) -> io::Result<(&Path, &str)> {
+    let leaf = path.file_name().and_then(|leaf| leaf.to_str());
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    Ok((parent, leaf.ok_or(ErrorKind::InvalidFilename)?))
+}
+
+/// The hidden name beside the real one (contract section 10).
+fn partial_name(leaf: &str) -> String {
+    let name = format!(".fileshare-{leaf}.part");
+    if name.len() <= 255 {
+        return name;
+    }
+    format!(".fileshare-{}.part", Hasher::digest_of(leaf.as_bytes()))
+}
+
+/// `report.pdf` as `report (1).pdf`.
+fn numbered(leaf: &str, number: u32) -> String {
+    match leaf.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => format!("{stem} ({number}).{extension}"),
+        _ => format!("{leaf} ({number})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::FileName;
+
+    #[test]
+    fn names_beside_the_real_one() {
+        assert_eq!(partial_name("a.txt"), ".fileshare-a.txt.part");
+        assert!(partial_name(&"x".repeat(255)).len() <= 255);
+        assert_eq!(numbered("report.pdf", 2), "report (2).pdf");
+        assert_eq!(numbered(".bashrc", 1), ".bashrc (1)");
+        assert_eq!(numbered("README", 1), "README (1)");
+    }
+
+    fn entry(size: u64) -> Entry {
+        Entry {
+            name: FileName::parse("f").unwrap(),
+            id: None,
+            size,
+            modified: Timestamp::new(1_000_000_000, 0).unwrap(),
+            executable: false,
+        }
+    }
+
+    fn open(path: &Path, part: Option<Box<Part>>, offset: u64) -> (FileSink, Hasher) {
+        FileSink::open(path, &entry(3 * LEAST), OnConflict::Error, part, offset).unwrap()
+    }
+
+    #[test]
+    fn what_came_before_a_cut_is_kept_in_whole_segments_if_it_is_worth_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let hidden = folder.path().join(".fileshare-f.part");
+        let content = vec![7; LEAST as usize + 10];
+        let (mut sink, _) = open(&path, None, 0);
+        sink.write(&content[..1000]).unwrap();
+        drop(sink);
+        assert!(!hidden.exists());
+
+        let (mut sink, _) = open(&path, None, 0);
+        sink.write(&content).unwrap();
+        assert!(Part::find(&path).is_none(), "it is in use");
+        drop(sink);
+        assert_eq!(hidden.metadata().unwrap().len(), LEAST);
+
+        let mut part = Part::find(&path).unwrap();
+        assert!(part.beginning().is_none());
+        while part.read_on() {}
+        let digest = Hasher::digest_of(&content[..LEAST as usize]);
+        let length = LEAST;
+        assert_eq!(part.beginning(), Some(Beginning { length, digest }));
+        let (mut sink, hasher) = open(&path, Some(part), LEAST);
+        assert_eq!(hasher.finish(), digest);
+        sink.write(b"rest").unwrap();
+        sink.publish().unwrap();
+        assert!(std::fs::read(&path).unwrap() == [&content[..LEAST as usize], b"rest"].concat());
+        assert!(!hidden.exists());
+    }
+
+    #[test]
+    fn what_is_void_is_removed_and_what_begins_anew_is_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let hidden = folder.path().join(".fileshare-f.part");
+        std::fs::write(&hidden, vec![7; 2 * LEAST as usize + 5]).unwrap();
+        let part = Part::find(&path).unwrap();
+        assert_eq!(part.length, 2 * LEAST);
+        let (sink, hasher) = open(&path, Some(part), 0);
+        assert_eq!(hasher.finish(), Hasher::digest_of(b""));
+        assert_eq!(hidden.metadata().unwrap().len(), 0);
+        sink.discard();
+        assert!(!hidden.exists());
+    }
+}
