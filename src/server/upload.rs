@@ -17,7 +17,7 @@ use crate::protocol::message::{
     WireConflict,
 };
 use crate::protocol::{Failure, WireError};
-use crate::store::{NewFile, Store, StoreError, Upload};
+use crate::store::{Cause, NewFile, Store, StoreError, Upload};
 use crate::transfer::{Done, Incoming, Receiving, Sink};
 use crate::types::{Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp};
 
@@ -253,6 +253,7 @@ fn new_file(file: UploadFile) -> Result<NewFile, Failure> {
         precondition: Precondition {
             if_match: file.if_match.map(Digest::try_from).transpose()?,
         },
+        cause: Cause::default(),
     })
 }
 

@@ -1,22 +1,27 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use super::damage::Damage;
 use super::error::OpenError;
 use super::hash_slots::HashSlots;
 use super::hasher::{HashGate, hash_files};
 use super::index::{IndexFile, Readers};
 use super::inner::Inner;
+use super::journal::Journal;
 use super::ledger::Ledger;
 use super::options::StoreOptions;
+use super::own_folder::Home;
 use super::places::{Places, at};
 use super::publisher::{BATCH, Job, Publisher, sync_files};
 use super::scanner::{ScanGate, scan};
-use super::staging::{Staging, unused_leaf};
-use crate::disk::{FileLock, Folder, LockError, remove_tree};
+use super::staging::Staging;
+use super::sweeper::{Sweep, sweep};
+use super::trash::Trash;
+use crate::disk::{FileLock, Folder, LockError};
 
 /// How many files are synced at a time: so many share the disk's journal commits.
 const SYNCERS: usize = 8;
@@ -56,8 +61,10 @@ impl Running {
         // The state folder may have been made for accounts or keys; a lock is left by serving only.
         let served_before = state.facts("lock").is_ok();
         let locks = lock(&root_path, &root, &state_path, &state)?;
-        let (staging, left_over) =
-            Staging::open(&root, &state).map_err(at(&state_path.join("staging")))?;
+        let home = Home::find(&root, &state);
+        let (staging, left_over) = Staging::open(&home).map_err(at(&state_path.join("staging")))?;
+        let trash = Trash::open(&home, options.keep_removed, options.keep_removed_size)
+            .map_err(at(&state_path.join("trash")))?;
         let file = IndexFile::in_folder(&state_path);
         let index = |source| OpenError::Index {
             path: state_path.clone(),
@@ -79,6 +86,8 @@ impl Running {
             quota: options.quota,
             index_state,
             staging,
+            trash,
+            damage: Damage::in_folder(&state_path),
             readers: Readers::new(file),
             ledger,
             jobs,
@@ -90,10 +99,10 @@ impl Running {
             stopping: AtomicBool::new(false),
         });
         for leaf in left_over {
-            let _ = inner.to_sweep.send(Some(leaf));
+            let _ = inner.to_sweep.send(Sweep::Delete(leaf));
         }
 
-        let publisher = Publisher::new(Arc::clone(&inner), writer);
+        let publisher = Publisher::new(Arc::clone(&inner), writer, Journal::open(&state_path));
         let sync_queue = Arc::new(Mutex::new(sync_queue));
         let run = |name: &str, work: Box<dyn FnOnce(&Inner) + Send>| {
             let inner = Arc::clone(&inner);
@@ -177,7 +186,7 @@ impl Parts {
         self.syncers.into_iter().for_each(join);
         inner.send(Job::Stop);
         join(self.publisher);
-        let _ = inner.to_sweep.send(None);
+        let _ = inner.to_sweep.send(Sweep::Stop);
         join(self.sweeper);
         inner.readers.renew();
     }
@@ -213,21 +222,4 @@ fn lock(
             _ => at(root_path)(error),
         })?,
     })
-}
-
-/// Deletes what was removed, so that nobody waits for it.
-fn sweep(inner: &Inner, leaves: &Receiver<Option<String>>) {
-    while let Ok(Some(leaf)) = leaves.recv() {
-        let swept = inner
-            .staging
-            .folder()
-            .and_then(|staging| remove_tree(&staging, &leaf, unused_leaf, || inner.is_stopping()));
-        match swept {
-            Err(error) if !inner.is_stopping() => {
-                tracing::warn!("something that was removed still takes room: {error}");
-            }
-            // What is left is deleted after the next start.
-            _ => {}
-        }
-    }
 }

@@ -1,7 +1,8 @@
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 
 use super::answer::{Answer, Done};
+use super::cause::Cause;
 use super::error::StoreError;
 use super::inner::Inner;
 use super::ledger::Reservation;
@@ -35,6 +36,8 @@ pub struct NewFile {
     pub on_conflict: OnConflict,
     /// What must hold of the file that is replaced.
     pub precondition: Precondition,
+    /// On whose behalf it is stored.
+    pub cause: Cause,
 }
 
 impl NewFile {
@@ -47,6 +50,7 @@ impl NewFile {
             executable: false,
             on_conflict: OnConflict::Error,
             precondition: Precondition::default(),
+            cause: Cause::default(),
         }
     }
 }
@@ -111,7 +115,7 @@ impl Inner {
                 existing: Some(existing),
             });
         }
-        let staged = self.staging.create();
+        let staged = self.retried(0, || self.staging.create());
         let staged = staged.map_err(|error| StoreError::disk(&new.name, error))?;
         Ok(Upload {
             inner: Arc::clone(self),
@@ -134,10 +138,32 @@ impl Inner {
     }
 
     fn check_free_space(&self, name: &FileName, size: u64) -> Result<(), StoreError> {
-        if size >= RESERVED_FROM && self.root.free_space().is_some_and(|free| free < size) {
-            return Err(StoreError::DiskFull { name: name.clone() });
+        let lacks_room = || self.root.free_space().is_some_and(|free| free < size);
+        if size < RESERVED_FROM || !lacks_room() {
+            return Ok(());
         }
-        Ok(())
+        // Nothing of the trash is given up for what would not fit all the same.
+        let free = self.root.free_space().unwrap_or(0);
+        let helps = free.saturating_add(self.trash.total().bytes) >= size;
+        if helps && self.make_room(size) && !lacks_room() {
+            return Ok(());
+        }
+        Err(StoreError::DiskFull { name: name.clone() })
+    }
+
+    /// Does something that needs so much room on the disk, again and again while it has none and
+    /// the trash can give way.
+    fn retried<T>(&self, bytes: u64, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match work() {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                    ) && self.make_room(bytes) => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     fn quota_exceeded(&self, name: &FileName) -> StoreError {
@@ -177,14 +203,23 @@ impl Upload {
         }
         // What is set aside cannot be more than comes only where the size is known.
         if received > self.reserved && self.new.size.is_some_and(|size| size >= RESERVED_FROM) {
-            self.staged
-                .reserve(ahead)
-                .map_err(|error| StoreError::disk(name, error))?;
+            let reserved = || self.staged.reserve(ahead);
+            let reserved = self.inner.retried(ahead - self.reserved, reserved);
+            reserved.map_err(|error| StoreError::disk(name, error))?;
             self.reserved = ahead;
         }
-        self.staged
-            .write_all(bytes)
-            .map_err(|error| StoreError::disk(name, error))?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = self
+                .inner
+                .retried(rest.len() as u64, || self.staged.write(rest));
+            match written {
+                Ok(0) => return Err(StoreError::disk(name, ErrorKind::WriteZero.into())),
+                Ok(length) => rest = rest.get(length..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(StoreError::disk(name, error)),
+            }
+        }
         self.received = received;
         Ok(())
     }
@@ -219,6 +254,7 @@ impl Upload {
             on_conflict: self.new.on_conflict,
             expected,
             digest,
+            cause: self.new.cause,
             reservation: self.reservation,
             answer,
         });

@@ -208,6 +208,7 @@ fn server_options(arguments: &Arguments) -> ServerOptions {
 }
 
 fn store_options(arguments: &Arguments) -> StoreOptions {
+    let usual = StoreOptions::new(DEFAULT_ROOT);
     StoreOptions {
         root: arguments
             .root
@@ -220,5 +221,9 @@ fn store_options(arguments: &Arguments) -> StoreOptions {
             .map_or(Durability::Fsync, Durability::from),
         max_file_size: arguments.max_file_size,
         quota: arguments.quota,
+        keep_removed: arguments.keep_removed.unwrap_or(usual.keep_removed),
+        keep_removed_size: arguments
+            .keep_removed_size
+            .unwrap_or(usual.keep_removed_size),
     }
 }

@@ -3,7 +3,7 @@ use tracing::info;
 use super::{blocking, precondition};
 use crate::protocol::message::ServerBody;
 use crate::protocol::{Failure, WireDigest, WireError, WireRef};
-use crate::store::Store;
+use crate::store::{Cause, Store};
 use crate::types::{FileName, FileRef};
 
 pub(super) async fn run(
@@ -18,7 +18,7 @@ pub(super) async fn run(
     let precondition = precondition(if_match)?;
     let store = store.clone();
     let item = blocking(move || {
-        let item = store.rename(&from, &to, precondition, dry_run)?;
+        let item = store.rename(&from, &to, precondition, dry_run, &Cause::default())?;
         if !dry_run {
             info!(%from, %to, "renamed");
         }

@@ -46,7 +46,9 @@ fn a_full_disk_fails_one_upload_and_takes_no_room() {
     drop(large);
     upload(&store, new("medium"), &"x".repeat(1 << 20)).unwrap();
     let any = Precondition::default();
-    store.remove(&file("medium"), false, any, false).unwrap();
+    store
+        .remove(&file("medium"), false, any, false, &Cause::default())
+        .unwrap();
     assert!(matches!(store.stat(&file("small")), Ok(Item::File(_))));
 }
 
@@ -99,11 +101,11 @@ fn a_root_that_cannot_be_written_is_served() {
     let any = Precondition::default();
     refused!(upload(&store, new("b"), ""), StoreError::ReadOnly { .. });
     refused!(
-        store.remove(&file("a"), false, any, false),
+        store.remove(&file("a"), false, any, false, &Cause::default()),
         StoreError::ReadOnly { .. }
     );
     refused!(
-        store.make_folder(&name("d"), false),
+        store.make_folder(&name("d"), false, &Cause::default()),
         StoreError::ReadOnly { .. }
     );
 }
