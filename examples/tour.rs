@@ -37,7 +37,7 @@ async fn tour(folder: &Path) -> Result<()> {
     // The caller binds and the caller stops; port 0 lets the system choose.
     let store = Store::open(StoreOptions::new(&root))?;
     let options = ServerOptions {
-        anonymous: Role::Editor,
+        anonymous: Some(Role::Editor),
         ..ServerOptions::default()
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;

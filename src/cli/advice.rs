@@ -65,10 +65,14 @@ pub fn next_step(code: ErrorCode) -> &'static str {
         Busy => "try again in a moment, or raise the server's --max-connections",
         NotFound => "see 'list' for what is there",
         AmbiguousId => "use a name; more digits help only where the ids differ",
-        Unauthorized => "ask whoever runs the server what its --anonymous allows",
+        Unauthorized => {
+            "log in with --user and the right password; whoever runs the server gives out accounts"
+        }
         Forbidden => "ask whoever runs the server for the role that is named",
-        IdentityChanged => "ask whoever runs the server whether its key was changed",
-        Untrusted => "ask whoever runs the server for its fingerprint",
+        IdentityChanged => {
+            "somebody may be in between: compare with what 'fileshare-server identity' prints there, and only if the change is right correct the address or remove that line"
+        }
+        Untrusted => "compare the key with what 'fileshare-server identity' prints there",
         AlreadyExists => "choose another name",
         Conflict => "look at what stands there with 'stat', then decide",
         DigestMismatch => {

@@ -122,6 +122,11 @@ impl std::error::Error for Failure {}
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Failure::new(error.code, error.message)
+        let failure = Failure::new(error.code, error.message);
+        match failure.message.ends_with("--plaintext") {
+            // The message is its own advice.
+            true => failure.advise("both sides must say it, or neither"),
+            false => failure,
+        }
     }
 }

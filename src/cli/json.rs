@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::units;
 use crate::protocol::ErrorCode;
-use crate::types::{Entry, FileName, Item};
+use crate::types::{Entry, FileName, Item, Printable};
 
 /// The version of these shapes, `"v"` in every line.
 const VERSION: u8 = 1;
@@ -23,6 +23,29 @@ impl<'a> From<Body<'a>> for Line<'a> {
     }
 }
 
+impl Line<'_> {
+    /// The line, without its end. Whatever a terminal would act on or hide is written in JSON's
+    /// own escapes, so that it can be looked at, and nothing of it is lost to programs.
+    pub fn text(&self) -> serde_json::Result<String> {
+        let plain = serde_json::to_string(self)?;
+        if !plain.contains(Printable::escapes) {
+            return Ok(plain);
+        }
+        // Only strings can have such characters, and only as they are.
+        let mut text = String::with_capacity(plain.len() + 64);
+        for character in plain.chars() {
+            if Printable::escapes(character) {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    text.push_str(&format!("\\u{unit:04x}"));
+                }
+            } else {
+                text.push(character);
+            }
+        }
+        Ok(text)
+    }
+}
+
 /// What a line says, by type.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -37,6 +60,8 @@ pub enum Body<'a> {
     Summary(SummaryLine<'a>),
     /// What the server says of itself.
     Info(InfoLine<'a>),
+    /// Somebody's session on the server.
+    Session(SessionLine<'a>),
     /// The round-trip time.
     Ping {
         /// In milliseconds.
@@ -147,6 +172,7 @@ pub struct InfoLine<'a> {
     pub host: &'a str,
     pub identity: Option<&'a str>,
     pub uptime: u64,
+    pub user: Option<&'a str>,
     pub role: &'a str,
     pub files: u64,
     pub bytes: u64,
@@ -154,9 +180,30 @@ pub struct InfoLine<'a> {
     pub limits: LimitsBody,
     pub names: &'a str,
     pub durability: &'a str,
+    pub confined: bool,
     pub capabilities: &'a [String],
     pub unhashed: UnhashedBody,
     pub left_out: LeftOutBody,
+}
+
+/// See [`Body::Session`]; the fields are those of `WireSession`, which documents them.
+#[derive(Debug, Serialize)]
+pub struct SessionLine<'a> {
+    /// The command that acted on the session, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<&'a str>,
+    pub id: u64,
+    pub user: Option<&'a str>,
+    pub role: &'a str,
+    pub address: &'a str,
+    pub connected: u64,
+    pub activity: &'a str,
+    pub file: Option<&'a str>,
+    pub received: u64,
+    pub sent: u64,
+    /// What became of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<&'a str>,
 }
 
 /// The limits of a server.
@@ -252,7 +299,22 @@ mod tests {
     const ID: &str = "0cc175b9c0f1b6a831c399e269772661";
 
     fn print(body: Body<'_>) -> String {
-        serde_json::to_string(&Line::from(body)).unwrap()
+        Line::from(body).text().unwrap()
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_escaped_and_nothing_is_lost() {
+        let name = "a\u{9b}2J\u{202e}b\u{200b}\u{e0041}\u{1b}é";
+        let text = print(Body::File(FileLine {
+            name,
+            ..FileLine::default()
+        }));
+        assert!(
+            text.contains(r"a\u009b2J\u202eb\u200b\udb40\udc41\u001bé"),
+            "{text}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["name"], name);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod server;
 mod signals;
+mod terminal;
 mod units;
 mod usage;
 

@@ -134,7 +134,7 @@ impl Output {
     /// A JSON object as a result, under `--json` only.
     pub fn object(&self, body: Body<'_>) {
         if self.look.json {
-            match serde_json::to_string(&Line::from(body)) {
+            match Line::from(body).text() {
                 Ok(text) => self.write(format!("{text}\n").as_bytes()),
                 Err(error) => tracing::error!(%error, "a result does not fit into JSON"),
             }

@@ -72,6 +72,13 @@ impl Signals {
     }
 }
 
+/// Finds out which signals this program has to go on ignoring. Call it while `/proc` can be read: a
+/// process that confines itself cannot do so any more.
+pub fn remember_ignored() {
+    #[cfg(unix)]
+    may_hang_up();
+}
+
 /// Whether SIGHUP may be caught: `nohup` starts a program so that it ignores the signal, and then
 /// it has to go on doing so. Where that cannot be told the system's own way is left alone.
 #[cfg(unix)]

@@ -3,34 +3,26 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::io::{ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{debug, trace};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
+use tokio::time::timeout;
+use tracing::trace;
 
 use super::ServerAddress;
 use crate::access::Role;
-use crate::net::{self, Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Throttle};
+use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Throttle};
 use crate::protocol::codec;
 use crate::protocol::limits::{ALIVE_INTERVAL, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
-use crate::protocol::preface::Refusal;
 use crate::protocol::session::{Answer, ClientSession};
 use crate::protocol::{ErrorCode, Failure};
-use crate::types::Printable;
-
-/// What this program calls itself in greetings.
-const SOFTWARE: &str = concat!("fileshare/", env!("CARGO_PKG_VERSION"));
 
 /// How long to look for what the server said last when it has closed on us.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How to get to the server.
-pub(super) struct Dialler {
-    pub(super) address: ServerAddress,
-    pub(super) timeout: Duration,
-    pub(super) throttle: Option<Arc<Throttle>>,
-}
+/// A connection, encrypted or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// One connection to a server, greeted and ready for requests.
 ///
@@ -44,14 +36,35 @@ pub(super) struct Link {
 
 /// What comes from the server.
 pub(super) struct Inbox {
-    reader: FrameReader<ReadHalf<TcpStream>>,
+    reader: FrameReader<ReadHalf<Box<dyn Stream>>>,
     shared: Arc<Shared>,
 }
 
 /// What goes to the server.
 pub(super) struct Outbox {
-    writer: FrameWriter<WriteHalf<TcpStream>>,
+    writer: FrameWriter<WriteHalf<Box<dyn Stream>>>,
     shared: Arc<Shared>,
+}
+
+/// Both directions of a new connection, in which nothing was said yet.
+pub(super) fn begin(
+    stream: Box<dyn Stream>,
+    address: ServerAddress,
+    timeout: Duration,
+    throttle: Option<Arc<Throttle>>,
+) -> (Inbox, Outbox) {
+    let Connection { reader, writer } = Connection::new(stream, throttle);
+    let shared = Arc::new(Shared {
+        address,
+        // A server at work is heard that often; less patience than this would be none.
+        timeout: timeout.max(2 * ALIVE_INTERVAL),
+        session: Mutex::new(ClientSession::new()),
+    });
+    let inbox = Inbox {
+        reader,
+        shared: shared.clone(),
+    };
+    (inbox, Outbox { writer, shared })
 }
 
 struct Shared {
@@ -61,111 +74,17 @@ struct Shared {
     session: Mutex<ClientSession>,
 }
 
-impl Dialler {
-    pub(super) async fn dial(&self) -> Result<Link, Failure> {
-        let deadline = Instant::now() + self.timeout;
-        let address = &self.address;
-        debug!(%address, "connecting");
-        let mut stream = net::dial(&address.host, address.port, self.timeout)
-            .await
-            .map_err(|error| self.unreachable(&error))?;
-        let greeting = async {
-            net::offer_preface(&mut stream)
-                .await
-                .map_err(|error| self.refused(&error))?;
-            self.greet(stream).await
-        };
-        timeout_at(deadline, greeting).await.unwrap_or_else(|_| {
-            Err(Failure::new(
-                ErrorCode::Timeout,
-                format!("{address} did not answer in time"),
-            ))
-        })
-    }
-
-    async fn greet(&self, stream: TcpStream) -> Result<Link, Failure> {
-        let Connection { reader, writer } = Connection::new(stream, self.throttle.clone());
-        let shared = Arc::new(Shared {
-            address: self.address.clone(),
-            // A server at work is heard that often; less patience than this would be none.
-            timeout: self.timeout.max(2 * ALIVE_INTERVAL),
-            session: Mutex::new(ClientSession::new()),
-        });
-        let mut inbox = Inbox {
-            reader,
-            shared: shared.clone(),
-        };
-        let mut outbox = Outbox { writer, shared };
-        let hello = ClientBody::Hello {
-            software: SOFTWARE.to_owned(),
-            login: None,
-        };
-        outbox.message(0, hello).await?;
-        outbox.flush().await?;
-        match inbox.next().await? {
-            Heard::Message(_, message) => match message.body {
-                ServerBody::Welcome { role, software } => Ok(Link {
-                    role: connected(role, &software),
-                    inbox,
-                    outbox,
-                    last_number: 0,
-                }),
-                ServerBody::Refused { code, detail } => Err(Failure::from_wire(code, &detail)),
-                _ => Err(broken("it did not greet back")),
-            },
-            Heard::Data(_) => Err(broken("it did not greet back")),
-        }
-    }
-
-    fn unreachable(&self, error: &NetError) -> Failure {
-        let code = match error {
-            NetError::Timeout(_) => ErrorCode::Timeout,
-            _ => ErrorCode::Unreachable,
-        };
-        Failure::new(code, format!("cannot connect to {}: {error}", self.address))
-    }
-
-    fn refused(&self, error: &NetError) -> Failure {
-        let address = &self.address;
-        match error {
-            NetError::Refused {
-                reason: Refusal::Version,
-                highest,
-            } => Failure::new(
-                ErrorCode::VersionMismatch,
-                format!(
-                    "{address} speaks protocol versions up to {highest}, and this client {}",
-                    crate::protocol::preface::HIGHEST_VERSION
-                ),
-            ),
-            NetError::Refused {
-                reason: Refusal::Busy,
-                ..
-            } => Failure::new(
-                ErrorCode::Busy,
-                format!("{address} has as many connections as it takes"),
-            ),
-            NetError::Refused {
-                reason: Refusal::TlsRequired,
-                ..
-            } => Failure::new(
-                ErrorCode::VersionMismatch,
-                format!("{address} requires TLS"),
-            ),
-            NetError::Refused { .. } | NetError::NotFileshare(_) => Failure::new(
-                ErrorCode::Protocol,
-                format!("{address} does not speak the fileshare protocol: {error}"),
-            ),
-            NetError::Closed => Failure::new(
-                ErrorCode::Disconnected,
-                format!("{address} closed the connection at once"),
-            ),
-            other => lost(address, other),
-        }
-    }
-}
-
 impl Link {
+    /// A connection over which both sides have greeted each other.
+    pub(super) fn new(role: Role, inbox: Inbox, outbox: Outbox) -> Self {
+        Link {
+            role,
+            inbox,
+            outbox,
+            last_number: 0,
+        }
+    }
+
     /// Makes a request; the answer carries the number that is returned.
     pub(super) async fn request(&mut self, body: ClientBody) -> Result<u32, Failure> {
         let number = self.next_number();
@@ -214,6 +133,20 @@ impl Inbox {
     /// The next message that answers something, or file content. Waits as long as the server says
     /// that it is at work, and no longer than the client's timeout when it says nothing.
     pub(super) async fn next(&mut self) -> Result<Heard, Failure> {
+        let heard = self.receive().await?;
+        if let Heard::Message(_, message) = &heard
+            && let ServerMessage {
+                number: 0,
+                body: ServerBody::Refused { code, detail },
+            } = &**message
+        {
+            return Err(parting(&self.shared.address, *code, detail));
+        }
+        Ok(heard)
+    }
+
+    /// The same, where the server may refuse the whole conversation.
+    pub(super) async fn receive(&mut self) -> Result<Heard, Failure> {
         loop {
             let limits = self.shared.session().body_limits();
             let patience = match limits.data {
@@ -222,31 +155,21 @@ impl Inbox {
             };
             let frame = self.reader.next(limits, patience).await;
             let frame = frame.map_err(|error| lost(&self.shared.address, &error))?;
-            let heard = match frame {
+            match frame {
                 Frame::Data(bytes) => {
                     let received = self.shared.session().receive_data(bytes.len());
                     received.map_err(|violation| broken(&violation))?;
-                    Heard::Data(bytes)
+                    return Ok(Heard::Data(bytes));
                 }
                 Frame::Message(body) => {
                     let message: ServerMessage =
                         codec::decode(&body).map_err(|error| broken(&error))?;
                     let answer = self.shared.session().receive(&message);
-                    Heard::Message(
-                        answer.map_err(|violation| broken(&violation))?,
-                        Box::new(message),
-                    )
+                    let answer = answer.map_err(|violation| broken(&violation))?;
+                    if message.body != ServerBody::Alive {
+                        return Ok(Heard::Message(answer, Box::new(message)));
+                    }
                 }
-            };
-            let Heard::Message(_, message) = &heard else {
-                return Ok(heard);
-            };
-            match (message.number, &message.body) {
-                (_, ServerBody::Alive) => {}
-                (0, ServerBody::Refused { code, detail }) => {
-                    return Err(parting(&self.shared.address, *code, detail));
-                }
-                _ => return Ok(heard),
             }
         }
     }
@@ -310,14 +233,7 @@ impl Shared {
     }
 }
 
-/// Notes who answered. A role of a later version can do at least what the highest one here can.
-fn connected(role: u8, software: &str) -> Role {
-    let role = Role::from_level(role).unwrap_or(Role::Admin);
-    debug!(software = %Printable(software), %role, "connected");
-    role
-}
-
-fn lost(address: &ServerAddress, error: &NetError) -> Failure {
+pub(super) fn lost(address: &ServerAddress, error: &NetError) -> Failure {
     let code = match error {
         NetError::Timeout(_) => ErrorCode::Timeout,
         NetError::Frame(_) | NetError::Codec(_) | NetError::Violation(_) => return broken(error),
@@ -327,7 +243,7 @@ fn lost(address: &ServerAddress, error: &NetError) -> Failure {
 }
 
 /// The server has ended the conversation, and said why.
-fn parting(address: &ServerAddress, code: u16, detail: &str) -> Failure {
+pub(super) fn parting(address: &ServerAddress, code: u16, detail: &str) -> Failure {
     let said = Failure::from_wire(code, detail);
     let code = match said.code {
         // It is going away; another try, a little later, is the right thing.

@@ -2,11 +2,15 @@
 
 mod address;
 mod batch;
+mod dial;
 mod download;
+mod known_servers;
 mod link;
 mod local;
+mod options;
 mod retry;
 mod rounds;
+mod trust;
 mod upload;
 mod verify;
 
@@ -16,42 +20,25 @@ use std::time::{Duration, Instant};
 
 pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
 pub use batch::{Done, Download, FileReport, Source, Status, Target, Upload};
+pub use known_servers::KnownServers;
+pub use options::{ClientOptions, Credentials};
+pub use trust::{Consent, FirstContact, Trust, TrustPolicy, Unattended};
 pub use verify::Verification;
 
 use crate::access::Role;
 use crate::net::Throttle;
-use crate::protocol::message::{ClientBody, ServerBody, ServerInfo};
+use crate::protocol::message::{ClientBody, ServerBody, ServerInfo, WireSession};
 use crate::protocol::session::Answer;
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::Progress;
 use crate::types::{FileName, FileRef, Item, Precondition};
 
-use link::{Dialler, Link};
+use dial::Dialler;
+use link::Link;
 use retry::Retries;
 
 /// Why the client could not do something.
 pub use crate::protocol::Failure as ClientError;
-
-/// How a [`Client`] behaves.
-#[derive(Debug, Clone)]
-pub struct ClientOptions {
-    /// How long to wait for a connection, and for an answer while nothing is heard.
-    pub timeout: Duration,
-    /// How often to go on after a cut before giving up; never at first contact.
-    pub retries: u32,
-    /// The most bytes of file content per second, either way.
-    pub limit_rate: Option<u64>,
-}
-
-impl Default for ClientOptions {
-    fn default() -> Self {
-        ClientOptions {
-            timeout: Duration::from_secs(30),
-            retries: 3,
-            limit_rate: None,
-        }
-    }
-}
 
 /// Which files a listing or comparison is about.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +56,6 @@ pub struct ListQuery {
 /// Dropping the future of any method cancels what it does: the connection is closed, the server
 /// drops what was not complete, and the next call connects anew.
 pub struct Client {
-    address: ServerAddress,
     options: ClientOptions,
     dialler: Dialler,
     link: Option<Link>,
@@ -81,12 +67,14 @@ impl Client {
     /// A client of the server at `address`. Does not connect yet.
     pub fn new(address: ServerAddress, options: ClientOptions) -> Self {
         let dialler = Dialler {
-            address: address.clone(),
+            address,
             timeout: options.timeout,
             throttle: options.limit_rate.map(|rate| Arc::new(Throttle::new(rate))),
+            plaintext: options.plaintext,
+            trust: options.trust.clone(),
+            login: options.login.clone(),
         };
         Client {
-            address,
             options,
             dialler,
             link: None,
@@ -96,7 +84,18 @@ impl Client {
 
     /// The server's address.
     pub fn address(&self) -> &ServerAddress {
-        &self.address
+        &self.dialler.address
+    }
+
+    /// Whether it logs in as somebody.
+    pub fn has_login(&self) -> bool {
+        self.dialler.login.is_some()
+    }
+
+    /// Logs in with these from the next connection on; one that is open is closed.
+    pub fn log_in(&mut self, credentials: Credentials) {
+        self.dialler.login = Some(credentials);
+        self.link = None;
     }
 
     /// Connects unless connected.
@@ -109,6 +108,11 @@ impl Client {
     /// Whether there is a connection (as far as is known).
     pub fn is_connected(&self) -> bool {
         self.link.is_some()
+    }
+
+    /// Whether there ever was a connection.
+    pub fn was_connected(&self) -> bool {
+        self.met
     }
 
     /// What this client may do on the server, once it is connected.
@@ -167,22 +171,64 @@ impl Client {
         request: ClientBody,
         each: &mut (dyn FnMut(Item) + Send),
     ) -> Result<(), ClientError> {
+        let mut take = |body| match body {
+            ServerBody::Page { items, .. } => items.into_iter().try_for_each(|item| {
+                each(Item::try_from(item).map_err(|error| link::broken(&error))?);
+                Ok(())
+            }),
+            other => Err(unexpected(&other)),
+        };
+        self.ask_for_pages(request, &mut take).await
+    }
+
+    /// Everybody's sessions on the server, in order of their numbers; `each` gets every one as it
+    /// arrives. Needs the role admin.
+    pub async fn sessions(
+        &mut self,
+        each: &mut (dyn FnMut(WireSession) + Send),
+    ) -> Result<(), ClientError> {
+        self.ask_for_sessions(ClientBody::Sessions, each).await
+    }
+
+    /// Ends the session with this number; returns what it was. Needs the role admin.
+    pub async fn kick(&mut self, id: u64) -> Result<WireSession, ClientError> {
+        let mut kicked = None;
+        let mut each = |session| kicked = Some(session);
+        self.ask_for_sessions(ClientBody::Kick { id }, &mut each)
+            .await?;
+        kicked.ok_or_else(|| link::broken("it names no session that was ended"))
+    }
+
+    async fn ask_for_sessions(
+        &mut self,
+        request: ClientBody,
+        each: &mut (dyn FnMut(WireSession) + Send),
+    ) -> Result<(), ClientError> {
+        let mut take = |body| match body {
+            ServerBody::Sessions { sessions, .. } => {
+                sessions.into_iter().for_each(&mut *each);
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        };
+        self.ask_for_pages(request, &mut take).await
+    }
+
+    /// Makes a request whose answer comes in one or more messages.
+    async fn ask_for_pages(
+        &mut self,
+        request: ClientBody,
+        take: &mut (dyn FnMut(ServerBody) -> Result<(), Failure> + Send),
+    ) -> Result<(), Failure> {
         let mut link = self.take_link().await?;
         let number = link.request(request).await?;
         loop {
             let (answer, body) = link.answer(number).await?;
-            match body {
-                ServerBody::Page { items, .. } => {
-                    for item in items {
-                        each(Item::try_from(item).map_err(|error| link::broken(&error))?);
-                    }
-                }
-                ServerBody::Refused { code, detail } => {
-                    self.link = Some(link);
-                    return Err(Failure::from_wire(code, &detail));
-                }
-                other => return Err(unexpected(&other)),
+            if let ServerBody::Refused { code, detail } = body {
+                self.link = Some(link);
+                return Err(Failure::from_wire(code, &detail));
             }
+            take(body)?;
             if answer == Answer::Final {
                 self.link = Some(link);
                 return Ok(());

@@ -21,6 +21,7 @@ pub use document::Document;
 pub use facts::{FileFacts, FileKind};
 pub use folder::{Folder, Replace};
 pub use lock::{FileLock, LockError};
+pub use permissions::remember_umask;
 pub use removal::{holds_mount, remove_tree};
 pub use staged::{PublishError, StagedFile};
 pub use walk::{FolderListing, LeftOut, Lookalike, Walk};

@@ -19,6 +19,13 @@ pub(super) fn set_ordinary(_file: &File, _executable: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Finds out what permissions new files get. Call it while `/proc` can be read: a process that
+/// confines itself cannot do so any more.
+pub fn remember_umask() {
+    #[cfg(unix)]
+    umask();
+}
+
 /// The umask of the process, read once. `umask(2)` can only be read by setting it, which other
 /// threads would notice; Linux also tells it in `/proc`.
 #[cfg(unix)]

@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,11 +168,16 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let bytes = match read {
             Ok(Ok(0)) if begun => return Err(NetError::Cut(unexpected_end())),
             Ok(Ok(0)) => return Err(NetError::Closed),
+            // TLS without its last word. Every answer has an end of its own, so nothing that was
+            // cut short is taken for whole.
+            Ok(Err(error)) if !begun && error.kind() == ErrorKind::UnexpectedEof => {
+                return Err(NetError::Closed);
+            }
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) => return Err(NetError::Cut(error)),
             Err(_) => 0,
         };
-        self.paused_until = throttle.map(|throttle| throttle.charge(bytes));
+        self.paused_until = throttle.map(|throttle| throttle.received(bytes));
         match patience {
             Patience::Idle(_) | Patience::Listening if bytes == 0 => {
                 Err(NetError::Timeout("nothing was heard in time"))

@@ -3,16 +3,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A limit on bytes per second, shared by everything that holds it (`--limit-rate`).
+/// A limit on bytes per second, each way, shared by everything that holds it (`--limit-rate`).
 ///
-/// A token bucket that may be overdrawn: who takes bytes waits until the debt before them is paid,
-/// so that waiting is fair and the rate holds on average.
+/// A token bucket for each direction that may be overdrawn: who takes bytes waits until the debt
+/// before them is paid, so that waiting is fair and the rate holds on average.
 #[derive(Debug)]
 pub struct Throttle {
     bytes_per_second: u64,
-    /// When everything taken so far will have been paid for. No await happens under the lock.
-    paid_at: Mutex<Instant>,
+    sent: Debt,
+    received: Debt,
 }
+
+/// When everything taken so far will have been paid for. No await happens under the lock.
+#[derive(Debug)]
+struct Debt(Mutex<Instant>);
 
 impl Throttle {
     /// The lowest limit, in bytes per second: below it the other side would give the stream up.
@@ -22,7 +26,8 @@ impl Throttle {
     pub fn new(bytes_per_second: u64) -> Self {
         Throttle {
             bytes_per_second: bytes_per_second.max(Self::LEAST),
-            paid_at: Mutex::new(Instant::now()),
+            sent: Debt(Mutex::new(Instant::now())),
+            received: Debt(Mutex::new(Instant::now())),
         }
     }
 
@@ -31,16 +36,27 @@ impl Throttle {
         usize::try_from(self.bytes_per_second / 8).unwrap_or(usize::MAX)
     }
 
-    /// Takes `bytes`, after waiting until all that was taken before is paid for.
-    pub async fn take(&self, bytes: usize) {
-        tokio::time::sleep_until(self.charge(bytes)).await;
+    /// Waits until so many bytes may be sent: all that was sent before is paid for then.
+    pub async fn sending(&self, bytes: usize) {
+        let paid_at = self.sent.grow(self.price(bytes));
+        tokio::time::sleep_until(paid_at).await;
     }
 
-    /// Takes `bytes` at once; the caller owes it to the others to move no more before the time that
-    /// is returned.
-    pub fn charge(&self, bytes: usize) -> Instant {
-        let price = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        let mut paid_at = self.paid_at.lock().unwrap_or_else(|e| e.into_inner());
+    /// Notes that so many bytes have come; the caller owes it to the others to read no more before
+    /// the time that is returned.
+    pub fn received(&self, bytes: usize) -> Instant {
+        self.received.grow(self.price(bytes))
+    }
+
+    fn price(&self, bytes: usize) -> Duration {
+        Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64)
+    }
+}
+
+impl Debt {
+    /// Returns when what was owed before is paid.
+    fn grow(&self, price: Duration) -> Instant {
+        let mut paid_at = self.0.lock().unwrap_or_else(|e| e.into_inner());
         let start = (*paid_at).max(Instant::now());
         *paid_at = start + price;
         start
@@ -60,7 +76,7 @@ mod tests {
                 let throttle = throttle.clone();
                 tokio::spawn(async move {
                     for _ in 0..10 {
-                        throttle.take(10_000).await;
+                        throttle.sending(10_000).await;
                     }
                 })
             })
@@ -70,5 +86,17 @@ mod tests {
         }
         let seconds = start.elapsed().as_secs_f64();
         assert!((3.8..=4.0).contains(&seconds), "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_takes_nothing_from_what_goes() {
+        let throttle = Throttle::new(100_000);
+        let start = Instant::now();
+        throttle.received(1_000_000);
+        throttle.sending(100_000).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        throttle.sending(1).await;
+        assert_eq!(start.elapsed().as_secs(), 1);
+        assert_eq!((throttle.received(1) - start).as_secs(), 10);
     }
 }

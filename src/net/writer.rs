@@ -13,13 +13,15 @@ use crate::protocol::limits::{MIN_RATE, RATE_WINDOW};
 
 /// Writes frames: small ones are gathered, large ones go out as they are.
 ///
-/// Nothing is sure to have left before [`FrameWriter::flush`]. Not to be used again after the
-/// future of one of its methods was dropped: half a frame may have left.
+/// Nothing is sure to have left before [`FrameWriter::flush`]. After the future of one of its
+/// methods was dropped, or failed, half a frame may have left: to be used again only when it
+/// [is whole](FrameWriter::is_whole).
 #[derive(Debug)]
 pub struct FrameWriter<W> {
     stream: W,
     buffer: Vec<u8>,
     throttle: Option<Arc<Throttle>>,
+    whole: bool,
 }
 
 /// What is gathered at most before it is written.
@@ -35,7 +37,14 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             stream,
             buffer: Vec::new(),
             throttle,
+            whole: true,
         }
+    }
+
+    /// Whether all that has left are whole frames and what is gathered follows them, so that the
+    /// other side will understand another one.
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Writes a message frame. `limit` is the body's largest size, in bytes; a message over it is
@@ -70,7 +79,8 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.buffer.extend_from_slice(&header.to_bytes());
         if let Some(throttle) = self.throttle.clone() {
             for piece in body.chunks(throttle.piece()) {
-                throttle.take(piece.len()).await;
+                self.whole = false;
+                throttle.sending(piece.len()).await;
                 self.write_out(piece).await?;
             }
             return Ok(());
@@ -110,6 +120,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         let mut body = body;
         let mut waited = Duration::ZERO;
         let mut bytes = 0;
+        self.whole = false;
         while !(gathered.is_empty() && body.is_empty()) {
             let slices = [IoSlice::new(gathered), IoSlice::new(body)];
             let started = Instant::now();
@@ -132,6 +143,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             gathered = gathered.get(from_gathered..).unwrap_or_default();
             body = body.get(written - from_gathered..).unwrap_or_default();
         }
+        self.whole = true;
         self.buffer.clear();
         // A page may have made it large; a quiet connection keeps little.
         self.buffer.shrink_to(GATHER);
@@ -169,6 +181,24 @@ mod tests {
         assert!(matches!(&frames[1], Frame::Data(body) if body[..] == [1; 10]));
         assert!(matches!(&frames[2], Frame::Data(body) if body[..] == vec![2; 3 * COPY]));
         assert!(matches!(&frames[3], Frame::Message(body) if body[..] == 8u32.to_le_bytes()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn knows_whether_half_a_frame_has_left() {
+        for throttle in [None, Some(Arc::new(Throttle::new(100_000)))] {
+            let (near, mut far) = tokio::io::duplex(64 * 1024);
+            let mut writer = FrameWriter::new(near, throttle);
+            writer.message(&7u32, 100).await.unwrap();
+            writer.data(&[1; 20_000]).await.unwrap();
+            assert!(writer.is_whole());
+            let half = timeout(Duration::from_secs(1), writer.data(&[2; 1 << 20]));
+            assert!(half.await.is_err());
+            assert!(!writer.is_whole());
+            drop(writer);
+            tokio::io::copy(&mut far, &mut tokio::io::sink())
+                .await
+                .unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]

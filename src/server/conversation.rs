@@ -6,89 +6,160 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{Span, debug, info};
+use tracing::{Span, info};
 
-use super::{Context, SOFTWARE, commands};
-use crate::access::{self, Role};
+use super::greeting::greet;
+use super::sessions::Entered;
+use super::{Context, Origin, commands};
 use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, heartbeat};
 use crate::protocol::codec::{self, CodecError};
-use crate::protocol::limits::{GREETING_TIME, MAX_MESSAGE_BODY, MAX_PAGE_BODY, REMEMBERED_ANSWERS};
+use crate::protocol::limits::{MAX_MESSAGE_BODY, MAX_PAGE_BODY, REMEMBERED_ANSWERS};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
 use crate::protocol::session::{Received, ServerSession, Violation};
 use crate::protocol::{ErrorCode, Failure};
-use crate::types::Printable;
+use crate::store::Cause;
 
 /// How long to listen to a client that broke the protocol, so that it can read why.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// One client, from its greeting to its end.
+/// One client that has been let in, to its end.
 pub(super) struct Conversation<S> {
     pub(super) context: Arc<Context>,
     pub(super) reader: FrameReader<ReadHalf<S>>,
     pub(super) outbox: Outbox<S>,
-    pub(super) session: ServerSession,
-    pub(super) role: Role,
+    pub(super) protocol: ServerSession,
+    /// Who it is and what it does, as an administrator sees it.
+    pub(super) session: Entered,
     pub(super) version: u8,
     /// A request that came while a download was still being sent; it is next.
     pub(super) held: Option<ClientMessage>,
+    /// The command of the user that requests belong to.
+    command: Option<u64>,
     /// The last answers to requests that changed something, should they be repeated.
     answers: VecDeque<(u32, ServerBody)>,
 }
 
+/// Why a conversation ends before the client leaves.
+pub(super) enum Ending {
+    /// The connection, or what the client made of it.
+    Net(NetError),
+    /// The server wants no more of it.
+    Refused(Failure),
+}
+
+impl From<NetError> for Ending {
+    fn from(error: NetError) -> Self {
+        Ending::Net(error)
+    }
+}
+
+impl From<Violation> for Ending {
+    fn from(violation: Violation) -> Self {
+        Ending::Net(violation.into())
+    }
+}
+
+impl From<Failure> for Ending {
+    fn from(failure: Failure) -> Self {
+        Ending::Refused(failure)
+    }
+}
+
+/// Talks with a client until it leaves, breaks the protocol, or the server stops or refuses it. The
+/// greeting must be over at `greeted_by`.
+pub(super) async fn hold<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    stream: S,
+    version: u8,
+    origin: Origin,
+    context: Arc<Context>,
+    greeted_by: Instant,
+) -> Result<(), NetError> {
+    let Connection { mut reader, writer } = Connection::new(stream, context.throttle.clone());
+    let mut outbox = Outbox { writer };
+    let mut protocol = ServerSession::new();
+    let shutdown = context.shutdown.clone();
+    let greeting = greet(
+        &context,
+        origin,
+        &mut reader,
+        &mut outbox,
+        &mut protocol,
+        greeted_by,
+    );
+    let greeted = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        greeted = timeout_at(greeted_by, greeting) => greeted,
+    };
+    let ended = match greeted {
+        Ok(Ok(session)) => {
+            let mut conversation = Conversation {
+                context,
+                reader,
+                outbox,
+                protocol,
+                session,
+                version,
+                held: None,
+                command: None,
+                answers: VecDeque::new(),
+            };
+            let ended = conversation.serve_until_ended().await;
+            Conversation { reader, outbox, .. } = conversation;
+            ended
+        }
+        Ok(Err(ending)) => Err(ending),
+        Err(_) => Err(NetError::Timeout("no greeting came in time").into()),
+    };
+    let parting = match &ended {
+        Ok(()) => Some(Failure::new(ErrorCode::Busy, "the server is stopping")),
+        Err(Ending::Refused(failure)) => Some(failure.clone()),
+        Err(Ending::Net(
+            error @ (NetError::Frame(_) | NetError::Codec(_) | NetError::Violation(_)),
+        )) => Some(Failure::new(ErrorCode::Protocol, error.to_string())),
+        Err(Ending::Net(NetError::Timeout(what))) => Some(Failure::new(ErrorCode::Timeout, *what)),
+        Err(Ending::Net(_)) => None,
+    };
+    if let Some(parting) = parting {
+        part(reader, outbox, &parting).await;
+    }
+    match ended {
+        Ok(()) => Ok(()),
+        Err(Ending::Net(error)) => Err(error),
+        Err(Ending::Refused(failure)) => {
+            info!(%failure, "refused");
+            Ok(())
+        }
+    }
+}
+
+/// Says why the conversation ends, and waits a moment for the client to read it: closing with
+/// unread bytes would reset the connection and take the words back.
+async fn part<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    mut reader: FrameReader<ReadHalf<S>>,
+    mut outbox: Outbox<S>,
+    parting: &Failure,
+) {
+    // Behind half a frame nobody would understand it.
+    if !outbox.writer.is_whole() {
+        return;
+    }
+    let told = async {
+        outbox.answer(0, refused(parting)).await?;
+        outbox.writer.shutdown().await
+    };
+    if let Ok(Ok(())) = timeout(DRAIN_TIME, told).await {
+        let _ = timeout(DRAIN_TIME, reader.drain()).await;
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
-    pub(super) fn new(stream: S, version: u8, context: Arc<Context>) -> Self {
-        let Connection { reader, writer } = Connection::new(stream, context.throttle.clone());
-        Conversation {
-            role: context.options.anonymous,
-            context,
-            reader,
-            outbox: Outbox { writer },
-            session: ServerSession::new(),
-            version,
-            held: None,
-            answers: VecDeque::new(),
+    /// Serves until the client leaves, or somebody ends the session, whatever it is doing.
+    async fn serve_until_ended(&mut self) -> Result<(), Ending> {
+        let session = self.session.session();
+        tokio::select! {
+            ended = self.serve_requests() => Ok(ended?),
+            reason = session.ended() => Err(Ending::Refused(reason)),
         }
-    }
-
-    /// Talks until the client leaves, breaks the protocol, or the server stops. The greeting must
-    /// be over at `greeted_by`.
-    pub(super) async fn run(mut self, greeted_by: Instant) -> Result<(), NetError> {
-        let shutdown = self.context.shutdown.clone();
-        let greeted = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            greeted = timeout_at(greeted_by, self.greet()) => greeted,
-        };
-        let ended = match greeted {
-            Ok(Ok(())) => self.serve_requests().await,
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(NetError::Timeout("no greeting came in time")),
-        };
-        let parting = match &ended {
-            Ok(()) => Some(Failure::new(ErrorCode::Busy, "the server is stopping")),
-            Err(NetError::Frame(_) | NetError::Codec(_) | NetError::Violation(_)) => ended
-                .as_ref()
-                .err()
-                .map(|error| Failure::new(ErrorCode::Protocol, error.to_string())),
-            Err(NetError::Timeout(what)) => Some(Failure::new(ErrorCode::Timeout, *what)),
-            Err(_) => None,
-        };
-        if let Some(parting) = parting {
-            self.part(&parting).await;
-        }
-        ended
-    }
-
-    async fn greet(&mut self) -> Result<(), NetError> {
-        let hello = self.read_message(Patience::Idle(GREETING_TIME)).await?;
-        self.session.receive(&hello)?;
-        if let ClientBody::Hello { software, .. } = &hello.body {
-            debug!(software = %Printable(software), "greeted");
-        }
-        let welcome = ServerBody::Welcome {
-            software: SOFTWARE.to_owned(),
-            role: self.role.level(),
-        };
-        self.outbox.answer(0, welcome).await
     }
 
     async fn serve_requests(&mut self) -> Result<(), NetError> {
@@ -105,20 +176,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     }
                 }
             };
-            match self.session.receive(&message)? {
+            match self.protocol.receive(&message)? {
                 Received::Request => self.serve(message).await?,
                 // What changes nothing can as well be done again.
                 Received::Repeated if !commands::changes(&message.body) => {
                     self.serve(message).await?;
                 }
                 Received::Repeated => self.answer_again(message.number).await?,
-                Received::Part | Received::Greeting => {}
+                Received::Part | Received::Greeting => {
+                    if let ClientBody::Command { id } = message.body {
+                        self.command = Some(id);
+                    }
+                }
             }
         }
     }
 
     async fn serve(&mut self, message: ClientMessage) -> Result<(), NetError> {
         let ClientMessage { number, body } = message;
+        self.session.begin(&body);
+        self.serve_one(number, body).await?;
+        self.session.rest();
+        Ok(())
+    }
+
+    async fn serve_one(&mut self, number: u32, body: ClientBody) -> Result<(), NetError> {
         match body {
             ClientBody::Download { .. } => self.download(number).await,
             ClientBody::Upload { .. } => self.upload(number).await,
@@ -127,9 +209,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 patterns,
                 limit,
             } => self.list(number, folder, patterns, limit).await,
+            ClientBody::Sessions => self.list_sessions(number).await,
+            ClientBody::Trash { folder, patterns } => {
+                self.list_trash(number, folder, patterns).await
+            }
+            ClientBody::Undo { dry_run } => self.undo(number, dry_run).await,
             single => {
                 let changes = commands::changes(&single);
-                let answering = commands::answer(&self.context, self.role, self.version, single);
+                let cause = self.cause();
+                let answering =
+                    commands::answer(&self.context, &self.session, self.version, cause, single);
                 let answer = self.outbox.alive_during(number, answering).await?;
                 let answer = answer.unwrap_or_else(|failure| refused(&failure));
                 if changes {
@@ -140,6 +229,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 }
                 self.outbox.answer(number, answer).await
             }
+        }
+    }
+
+    /// On whose behalf the present request changes something. One that belongs to no command is a
+    /// command of its own.
+    pub(super) fn cause(&self) -> Cause {
+        Cause {
+            owner: self.session.user(),
+            command: self.command.unwrap_or_else(rand::random),
         }
     }
 
@@ -155,34 +253,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         &mut self,
         patience: Patience,
     ) -> Result<ClientMessage, NetError> {
-        read_message(&mut self.reader, &self.session, patience).await
-    }
-
-    /// Says why the conversation ends, and waits a moment for the client to read it: closing with
-    /// unread bytes would reset the connection and take the words back.
-    async fn part(self, parting: &Failure) {
-        let Conversation {
-            mut reader,
-            mut outbox,
-            ..
-        } = self;
-        let told = async {
-            outbox.answer(0, refused(parting)).await?;
-            outbox.writer.shutdown().await
-        };
-        if let Ok(Ok(())) = timeout(DRAIN_TIME, told).await {
-            let _ = timeout(DRAIN_TIME, reader.drain()).await;
-        }
+        read_message(&mut self.reader, &self.protocol, patience).await
     }
 }
 
 /// Reads a message without borrowing the whole conversation.
 pub(super) async fn read_message<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
-    session: &ServerSession,
+    protocol: &ServerSession,
     patience: Patience,
 ) -> Result<ClientMessage, NetError> {
-    match reader.next(session.body_limits(), patience).await? {
+    match reader.next(protocol.body_limits(), patience).await? {
         Frame::Message(body) => Ok(codec::decode(&body)?),
         Frame::Data(_) => Err(Violation("file content outside of a file").into()),
     }
@@ -211,7 +292,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outbox<S> {
         let limit = match &body {
             ServerBody::Page { .. }
             | ServerBody::UploadReady { .. }
-            | ServerBody::UploadResults { .. } => MAX_PAGE_BODY,
+            | ServerBody::UploadResults { .. }
+            | ServerBody::Sessions { .. }
+            | ServerBody::Trash { .. }
+            | ServerBody::Undone { .. } => MAX_PAGE_BODY,
             _ => MAX_MESSAGE_BODY,
         };
         let message = ServerMessage { number, body };
@@ -269,13 +353,5 @@ pub(super) async fn blocking<T: Send + 'static>(
             ErrorCode::Internal,
             "the request failed unexpectedly",
         ))
-    })
-}
-
-/// Checks the role and notes refusals in the log.
-pub(super) fn allow(role: Role, action: access::Action) -> Result<(), Failure> {
-    access::check(role, action).map_err(|denied| {
-        info!(%denied, "refused");
-        Failure::from(denied)
     })
 }

@@ -3,8 +3,9 @@ use std::io::Read;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
 
-use super::conversation::{Conversation, allow, read_message};
-use crate::access::{Action, Role};
+use super::conversation::{Conversation, read_message};
+use super::sessions::Session;
+use crate::access::Action;
 use crate::net::{NetError, Patience, heartbeat};
 use crate::protocol::limits::MESSAGE_TIME;
 use crate::protocol::message::{ClientBody, ClientMessage, FileMessage, ServerBody};
@@ -31,13 +32,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             let may_read = self.held.is_none();
             tokio::select! {
                 biased;
-                message = read_message(&mut self.reader, &self.session, patience), if may_read => {
+                message = read_message(&mut self.reader, &self.protocol, patience), if may_read => {
                     let message = message?;
-                    if !self.session.belongs_to_download(&message) {
+                    if !self.protocol.belongs_to_download(&message) {
                         self.held = Some(message);
                         continue;
                     }
-                    self.session.receive(&message)?;
+                    self.protocol.receive(&message)?;
                     self.take_part(message, &mut sending, &mut next_index);
                 }
                 pieces = sending.next(), if !idle => {
@@ -66,8 +67,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     }
 
     fn outgoing(&self, index: u32, file: WireRef) -> OutgoingFile {
-        let (store, role) = (self.context.store.clone(), self.role);
-        let open = move || match open(&store, role, file) {
+        let (store, session) = (self.context.store.clone(), self.session.session());
+        let open = move || match open(&store, &session, file) {
             Ok(source) => Opening::Send(Box::new(source)),
             Err(failure) => Opening::Fail(failure),
         };
@@ -84,9 +85,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             let (message, closes) = match piece {
                 Piece::Data(bytes) => {
                     self.outbox.writer.data(&bytes).await?;
+                    self.session.sent(bytes.len());
                     continue;
                 }
                 Piece::Begin { index, entry, .. } => {
+                    if let Some(entry) = &entry {
+                        self.session.turn_to(&entry.name);
+                    }
                     let entry = entry.as_ref().map(Into::into);
                     let offset = 0;
                     (
@@ -119,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             let body = ServerBody::File(message);
             self.outbox.queue(number, body).await?;
             if closes {
-                complete = self.session.close_downloaded()?;
+                complete = self.protocol.close_downloaded()?;
             }
         }
         self.outbox.writer.flush().await?;
@@ -127,8 +132,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     }
 }
 
-fn open(store: &Store, role: Role, file: WireRef) -> Result<StoredSource, Failure> {
-    allow(role, Action::Read)?;
+fn open(store: &Store, session: &Session, file: WireRef) -> Result<StoredSource, Failure> {
+    session.allow(Action::Read)?;
     let file = FileRef::try_from(file)?;
     Ok(StoredSource(store.open_file(&file)?))
 }

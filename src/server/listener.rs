@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::Server;
+use super::complaint::Complaint;
+use super::{Origin, Server};
 use crate::net::{self, NetError};
+use crate::protocol::limits::GREETING_TIME;
 use crate::protocol::preface::Refusal;
 
 /// How long running requests get when the server stops (contract section 3).
@@ -34,6 +36,8 @@ pub(super) async fn run(server: Server, listeners: Vec<TcpListener>, shutdown: C
         tracker: tracker.clone(),
         abort: abort.clone(),
         server: server.clone(),
+        failed: Complaint::default(),
+        full: Complaint::default(),
     });
     let accepting = TaskTracker::new();
     for listener in listeners {
@@ -59,6 +63,8 @@ struct Door {
     refusals: Arc<Semaphore>,
     tracker: TaskTracker,
     abort: CancellationToken,
+    failed: Complaint,
+    full: Complaint,
 }
 
 impl Door {
@@ -71,7 +77,9 @@ impl Door {
             match accepted {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 Err(error) => {
-                    warn!(%error, "a connection could not be accepted");
+                    if let Some(times) = self.failed.note() {
+                        warn!(%error, times, "connections could not be accepted");
+                    }
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }
@@ -88,11 +96,12 @@ impl Door {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         net::configure(&stream);
         let (server, abort) = (self.server.clone(), self.abort.clone());
+        let greeted_by = Instant::now() + GREETING_TIME;
         let span = info_span!("connection", %peer);
         let serving = async move {
             debug!("connected");
             let ended = tokio::select! {
-                ended = server.converse(stream) => ended,
+                ended = server.serve(stream, peer, greeted_by) => ended,
                 () = abort.cancelled() => Err(NetError::Timeout("the server stopped")),
             };
             match ended {
@@ -104,14 +113,54 @@ impl Door {
         self.tracker.spawn(serving.instrument(span));
     }
 
-    fn refuse(&self, mut stream: TcpStream, peer: SocketAddr) {
-        warn!(%peer, "no room for another connection");
+    fn refuse(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Some(times) = self.full.note() {
+            warn!(%peer, times, "no room for another connection");
+        }
         let Ok(permit) = self.refusals.clone().try_acquire_owned() else {
             return;
         };
+        let server = self.server.clone();
         self.tracker.spawn(async move {
-            let _ = timeout(REFUSAL_TIME, net::refuse(&mut stream, Refusal::Busy)).await;
+            let _ = timeout(REFUSAL_TIME, server.refuse(stream)).await;
             drop(permit);
         });
+    }
+}
+
+impl Server {
+    /// Serves a connection from its first byte, which is TLS unless the server is plaintext.
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        greeted_by: Instant,
+    ) -> Result<(), NetError> {
+        let address = Some(peer);
+        let Some(tls) = &self.context.options.tls else {
+            let encrypted = false;
+            let origin = Origin { address, encrypted };
+            return self.converse_by(stream, origin, greeted_by).await;
+        };
+        let stream = tokio::select! {
+            // Nothing is lost with a client that has not shaken hands yet.
+            () = self.context.shutdown.cancelled() => return Ok(()),
+            accepted = tls.acceptor.accept(stream) => accepted?,
+        };
+        let encrypted = true;
+        let origin = Origin { address, encrypted };
+        self.converse_by(stream, origin, greeted_by).await
+    }
+
+    /// Tells a client that there is no room, inside TLS where it expects that.
+    async fn refuse(&self, mut stream: TcpStream) -> Result<(), NetError> {
+        match &self.context.options.tls {
+            None => net::refuse(&mut stream, Refusal::Busy).await,
+            Some(tls) => {
+                let mut stream = tls.acceptor.accept(stream).await?;
+                net::refuse(&mut stream, Refusal::Busy).await;
+            }
+        }
+        Ok(())
     }
 }

@@ -1,10 +1,10 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::conversation::{Conversation, allow, blocking, refused};
+use super::conversation::{Conversation, blocking, refused};
 use crate::access::Action;
 use crate::net::NetError;
 use crate::protocol::limits::{MAX_PAGE_ITEMS, MAX_PATTERNS};
-use crate::protocol::message::ServerBody;
+use crate::protocol::message::{ServerBody, WireSession};
 use crate::protocol::{ErrorCode, Failure, WireError, WireItem};
 use crate::store::{ListQuery, Page};
 use crate::types::{FileName, Item};
@@ -23,7 +23,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         patterns: Vec<String>,
         limit: u32,
     ) -> Result<(), NetError> {
-        let query = match self.list_query(folder, patterns) {
+        let query = match list_query(folder, patterns) {
             Ok(query) => query,
             Err(failure) => return self.outbox.answer(number, refused(&failure)).await,
         };
@@ -33,10 +33,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         };
         let mut after: Option<FileName> = None;
         loop {
-            let store = self.context.store.clone();
+            let (store, session) = (self.context.store.clone(), self.session.session());
             let (query, from) = (query.clone(), after.take());
             let items = left.min(PAGE_ITEMS);
-            let work = blocking(move || Ok(store.list(&query, from.as_ref(), items)?));
+            let work = blocking(move || {
+                session.allow(Action::Read)?;
+                Ok(store.list(&query, from.as_ref(), items)?)
+            });
             let page = match self.outbox.alive_during(number, work).await? {
                 Ok(page) => page,
                 Err(failure) => return self.outbox.answer(number, refused(&failure)).await,
@@ -65,22 +68,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         self.outbox.writer.flush().await
     }
 
-    fn list_query(
-        &self,
-        folder: Option<String>,
-        patterns: Vec<String>,
-    ) -> Result<ListQuery, Failure> {
-        allow(self.role, Action::Read)?;
-        if patterns.len() > MAX_PATTERNS {
-            return Err(Failure::new(
-                ErrorCode::Usage,
-                format!("at most {MAX_PATTERNS} patterns can be listed at once"),
-            ));
+    /// Answers `Sessions`, in as many messages as they take.
+    pub(super) async fn list_sessions(&mut self, number: u32) -> Result<(), NetError> {
+        let (context, session) = (self.context.clone(), self.session.session());
+        let work = blocking(move || {
+            session.allow(Action::Administer)?;
+            let all = context.sessions.all();
+            Ok(all.iter().map(|session| session.to_wire()).collect())
+        });
+        let sessions: Vec<WireSession> = match self.outbox.alive_during(number, work).await? {
+            Ok(sessions) => sessions,
+            Err(failure) => return self.outbox.answer(number, refused(&failure)).await,
+        };
+        for page in sessions.chunks(PAGE_ITEMS) {
+            let body = |sessions| ServerBody::Sessions {
+                sessions,
+                last: false,
+            };
+            self.outbox.queue_all(number, page, body).await?;
         }
-        let folder = folder.map(|folder| FileName::parse(&folder)).transpose();
-        Ok(ListQuery {
-            folder: folder.map_err(WireError::Name)?,
-            patterns,
-        })
+        let end = ServerBody::Sessions {
+            sessions: Vec::new(),
+            last: true,
+        };
+        self.outbox.answer(number, end).await
     }
+}
+
+pub(super) fn list_query(
+    folder: Option<String>,
+    patterns: Vec<String>,
+) -> Result<ListQuery, Failure> {
+    if patterns.len() > MAX_PATTERNS {
+        return Err(Failure::new(
+            ErrorCode::Usage,
+            format!("at most {MAX_PATTERNS} patterns can be listed at once"),
+        ));
+    }
+    let folder = folder.map(|folder| FileName::parse(&folder)).transpose();
+    Ok(ListQuery {
+        folder: folder.map_err(WireError::Name)?,
+        patterns,
+    })
 }

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,8 +8,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::conversation::{Conversation, allow, blocking};
-use crate::access::{Action, Role};
+use super::conversation::{Conversation, blocking};
+use super::sessions::Session;
+use crate::access::Action;
 use crate::net::{Frame, NetError, Patience, heartbeat};
 use crate::protocol::codec;
 use crate::protocol::limits::MESSAGE_TIME;
@@ -59,13 +61,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             progressed: Instant::now(),
         };
         let mut heartbeat = heartbeat();
-        while self.session.is_uploading() || batch.outstanding > 0 || batch.receiving.is_busy() {
-            let limits = self.session.body_limits();
+        while self.protocol.is_uploading() || batch.outstanding > 0 || batch.receiving.is_busy() {
+            let limits = self.protocol.body_limits();
             let patience = match limits.data {
                 Some(_) => Patience::Stream,
                 None => Patience::Idle(MESSAGE_TIME),
             };
-            let may_read = self.session.is_uploading() && !batch.receiving.is_full();
+            let may_read = self.protocol.is_uploading() && !batch.receiving.is_full();
             tokio::select! {
                 frame = self.reader.next(limits, patience), if may_read => match frame? {
                     Frame::Data(bytes) => self.take_data(bytes, &mut batch)?,
@@ -84,7 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     }
 
     fn take_data(&mut self, bytes: Bytes, batch: &mut Batch) -> Result<(), NetError> {
-        self.session.receive_data(bytes.len())?;
+        self.protocol.receive_data(bytes.len())?;
+        self.session.received(bytes.len());
         batch.progressed = Instant::now();
         batch.receiving.push(Incoming::Data(bytes));
         Ok(())
@@ -95,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         message: ClientMessage,
         batch: &mut Batch,
     ) -> Result<(), NetError> {
-        self.session.receive(&message)?;
+        self.protocol.receive(&message)?;
         if !matches!(message.body, ClientBody::Alive) {
             batch.progressed = Instant::now();
         }
@@ -103,6 +106,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             ClientBody::UploadPage { files } => return self.examine(files, batch).await,
             ClientBody::File(FileMessage::Begin { index, .. }) => {
                 if let Some(described) = batch.described.front().cloned() {
+                    if let Ok(new) = &described.new {
+                        self.session.turn_to(&new.name);
+                    }
                     batch.outstanding += 1;
                     batch.receiving.push(self.begin(index, described));
                 }
@@ -129,9 +135,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
 
     /// Says for each file of a page whether it may be sent.
     async fn examine(&mut self, files: Vec<UploadFile>, batch: &mut Batch) -> Result<(), NetError> {
-        let (store, role) = (self.context.store.clone(), self.role);
+        let (store, session) = (self.context.store.clone(), self.session.session());
+        let cause = self.cause();
         let work = blocking(move || {
-            let examined = files.into_iter().map(|file| describe(&store, role, file));
+            let examined = files
+                .into_iter()
+                .map(|file| describe(&store, &session, &cause, file));
             Ok(examined.collect::<Vec<_>>())
         });
         let examined = self.outbox.alive_during(batch.number, work).await?;
@@ -144,11 +153,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     }
 
     fn begin(&self, index: u32, described: Described) -> Incoming<StoreSink> {
-        let (store, role) = (self.context.store.clone(), self.role);
+        let (store, session) = (self.context.store.clone(), self.session.session());
         let open = move || {
             let mut new = described.new?;
+            session.allow(Action::Add)?;
             if new.on_conflict == OnConflict::Overwrite {
-                let allowed = allow(role, Action::Overwrite);
+                let allowed = session.allow(Action::Overwrite);
                 if described.replaces {
                     allowed?;
                 } else if allowed.is_err() {
@@ -156,7 +166,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     new.on_conflict = OnConflict::Error;
                 }
             }
-            Ok(StoreSink(store.stage(new)?))
+            let needs = match new.on_conflict {
+                OnConflict::Overwrite => Action::Overwrite,
+                _ => Action::Add,
+            };
+            Ok(StoreSink {
+                upload: store.stage(new)?,
+                session,
+                needs,
+            })
         };
         Incoming::Begin {
             index,
@@ -184,8 +202,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
 /// The most results in one message.
 const RESULTS: usize = 1024;
 
-fn describe(store: &Store, role: Role, file: UploadFile) -> (Described, Verdict) {
-    match examine(store, role, file) {
+fn describe(
+    store: &Store,
+    session: &Session,
+    cause: &Cause,
+    file: UploadFile,
+) -> (Described, Verdict) {
+    match examine(store, session, cause, file) {
         Ok((new, existing)) => {
             let described = Described {
                 replaces: existing.is_some(),
@@ -208,11 +231,12 @@ fn describe(store: &Store, role: Role, file: UploadFile) -> (Described, Verdict)
 /// The file to be stored, and the one that has its name, unless another name would be found.
 fn examine(
     store: &Store,
-    role: Role,
+    session: &Session,
+    cause: &Cause,
     file: UploadFile,
 ) -> Result<(NewFile, Option<Entry>), Failure> {
-    allow(role, Action::Add)?;
-    let new = new_file(file)?;
+    session.allow(Action::Add)?;
+    let new = new_file(file, cause)?;
     let mut existing = store.examine(&new)?;
     if new.on_conflict == OnConflict::Rename {
         existing = None;
@@ -233,7 +257,7 @@ fn examine(
     Ok((new, existing))
 }
 
-fn new_file(file: UploadFile) -> Result<NewFile, Failure> {
+fn new_file(file: UploadFile, cause: &Cause) -> Result<NewFile, Failure> {
     let modified = match file.modified {
         Some((seconds, nanoseconds)) => Some(
             Timestamp::new(seconds, nanoseconds).ok_or(WireError::Field("a time out of range"))?,
@@ -253,7 +277,7 @@ fn new_file(file: UploadFile) -> Result<NewFile, Failure> {
         precondition: Precondition {
             if_match: file.if_match.map(Digest::try_from).transpose()?,
         },
-        cause: Cause::default(),
+        cause: cause.clone(),
     })
 }
 
@@ -286,17 +310,27 @@ fn check_alive(progressed: Instant, idle_timeout: Duration) -> Result<(), NetErr
     Ok(())
 }
 
-struct StoreSink(Upload);
+struct StoreSink {
+    upload: Upload,
+    session: Arc<Session>,
+    /// What putting it in its place needs permission for.
+    needs: Action,
+}
 
 impl Sink for StoreSink {
     type Receipt = Entry;
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        Ok(self.0.write(bytes)?)
+        Ok(self.upload.write(bytes)?)
     }
 
     fn finish(self, digest: Digest, done: Done<Entry>) {
+        // A large file takes long, and what was allowed when it began may not be any more.
+        if let Err(failure) = self.session.allow(self.needs) {
+            drop(self.upload);
+            return done(Err(failure));
+        }
         let done = |result: Result<Entry, StoreError>| done(result.map_err(Failure::from));
-        self.0.publish(digest, Box::new(done));
+        self.upload.publish(digest, Box::new(done));
     }
 }

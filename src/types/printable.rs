@@ -8,6 +8,13 @@ use std::fmt::{self, Write};
 #[derive(Debug, Clone, Copy)]
 pub struct Printable<'a>(pub &'a str);
 
+impl Printable<'_> {
+    /// Whether the character is escaped, for texts that have escapes of their own kind.
+    pub fn escapes(character: char) -> bool {
+        acts_on_a_terminal(character)
+    }
+}
+
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {

@@ -17,7 +17,7 @@ fn server(role: Role) -> (TempDir, Server) {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::new(root.path())).unwrap();
     let options = ServerOptions {
-        anonymous: role,
+        anonymous: Some(role),
         ..ServerOptions::default()
     };
     (root, Server::new(store, options))
@@ -210,7 +210,6 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
 #[tokio::test]
 async fn each_role_gets_what_it_may_and_a_refusal_that_names_the_role_needed() {
     for (role, may_read, may_add, may_remove) in [
-        (Role::None, false, false, false),
         (Role::Reader, true, false, false),
         (Role::Contributor, true, true, false),
         (Role::Editor, true, true, true),

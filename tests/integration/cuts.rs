@@ -1,41 +1,16 @@
 //! A network that cuts connections: the client goes on by itself, and counts what was finished.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 
-use crate::harness::{CLIENT, clean, noise, serve, stderr};
+use crate::harness::{noise, serve_plaintext, stderr};
+use crate::tools::proxy::{Fault, Proxy};
 
-/// Passes everything on between clients and the server at `server`, but cuts the first `cuts`
-/// connections after so many bytes in either direction. Returns the address to connect to.
-fn cutting_proxy(server: String, cuts: usize, after: usize) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for (number, client) in listener.incoming().enumerate() {
-            let (Ok(client), Ok(server)) = (client, TcpStream::connect(&server)) else {
-                return;
-            };
-            let budget = if number < cuts { after } else { usize::MAX };
-            for (from, to) in [(&client, &server), (&server, &client)] {
-                let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                std::thread::spawn(move || pass(from, to, budget));
-            }
-        }
-    });
-    address
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, mut budget: usize) {
-    let mut buffer = [0; 16 * 1024];
-    while let Ok(bytes @ 1..) = from.read(&mut buffer) {
-        if bytes > budget || to.write_all(&buffer[..bytes]).is_err() {
-            break;
-        }
-        budget -= bytes;
-    }
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
+/// Cuts the first `cuts` connections after so many bytes in either direction.
+fn cutting_proxy(server: String, cuts: usize, after: usize) -> Proxy {
+    Proxy::start(server, move |number, _| match number < cuts {
+        true => Fault::CutAfter(after),
+        false => Fault::None,
+    })
 }
 
 fn fill(folder: &Path, files: u64) -> Vec<String> {
@@ -56,12 +31,11 @@ fn a_batch_goes_on_after_cuts_in_both_directions() {
             _ => (desk.path(), root.path()),
         };
         let names = fill(from, 60);
-        let server = serve(root.path(), &[]);
+        let server = serve_plaintext(root.path(), &[]);
         let proxy = cutting_proxy(server.address(), 2, 1_500_000);
-        let output = clean(CLIENT)
-            .args(["--server", &proxy, command])
+        let output = server
+            .client_by(proxy.address(), desk.path(), &[command])
             .args(&names)
-            .current_dir(desk.path())
             .output()
             .unwrap();
         let said = stderr(&output);
@@ -83,12 +57,11 @@ fn a_client_that_may_not_retry_says_what_is_missing() {
     let root = tempfile::tempdir().unwrap();
     let desk = tempfile::tempdir().unwrap();
     let names = fill(root.path(), 60);
-    let server = serve(root.path(), &[]);
+    let server = serve_plaintext(root.path(), &[]);
     let proxy = cutting_proxy(server.address(), 1, 1_500_000);
-    let output = clean(CLIENT)
-        .args(["--server", &proxy, "--retries", "0", "get"])
+    let output = server
+        .client_by(proxy.address(), desk.path(), &["--retries", "0", "get"])
         .args(&names)
-        .current_dir(desk.path())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(9), "{}", stderr(&output));

@@ -11,9 +11,17 @@ pub const SERVER: &str = env!("CARGO_BIN_EXE_fileshare-server");
 /// An address where nobody listens: the discard service is long gone.
 pub const NOBODY: &str = "127.0.0.1:9";
 
-/// A program without what the tester's own environment says.
+/// A program without what the tester's own environment says, and away from the tester's own files:
+/// what a client remembers of servers goes to a folder of this test run. Clients of a
+/// [`RunningServer`] have one of that server's own.
 pub fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
+    let config = format!(
+        "{}/config-{}",
+        env!("CARGO_TARGET_TMPDIR"),
+        std::process::id()
+    );
+    command.env("XDG_CONFIG_HOME", config);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FILESHARE_") || name == "RUST_LOG" {
             command.env_remove(name);
@@ -37,6 +45,11 @@ pub struct RunningServer {
     pub port: u16,
     /// What it said on standard output besides its first line.
     said: Receiver<String>,
+    /// Whether it was started with `--plaintext`; its clients say it too.
+    pub plaintext: bool,
+    /// Where its clients keep their settings: the key of another server that had the same port
+    /// never looks like a changed one, and no tester's own list of servers is touched.
+    config: tempfile::TempDir,
 }
 
 /// A server of `root` with these options more.
@@ -47,12 +60,25 @@ pub fn serve(root: &Path, options: &[&str]) -> RunningServer {
     )
 }
 
+/// A server without TLS: for tests that speak raw bytes, or look at or change them on the way.
+pub fn serve_plaintext(root: &Path, options: &[&str]) -> RunningServer {
+    serve(root, &[&["--plaintext"], options].concat())
+}
+
 /// A server run in a folder with exactly these arguments, one of which makes it choose a port.
 pub fn serve_in(folder: &Path, arguments: &[&str]) -> RunningServer {
-    let mut child = clean(SERVER)
+    let mut command = clean(SERVER);
+    command
         .args(arguments)
         .current_dir(folder)
-        .env("RUST_LOG", "warn")
+        .env("RUST_LOG", "warn");
+    start(command)
+}
+
+/// A server run in a way of its own; the command must become the server and not only start it.
+pub fn start(mut command: Command) -> RunningServer {
+    let plaintext = command.get_args().any(|argument| argument == "--plaintext");
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -70,19 +96,39 @@ pub fn serve_in(folder: &Path, arguments: &[&str]) -> RunningServer {
             .map_while(Result::ok)
             .try_for_each(|line| sender.send(line))
     });
-    RunningServer { child, port, said }
+    RunningServer {
+        child,
+        port,
+        said,
+        plaintext,
+        config: tempfile::tempdir().unwrap(),
+    }
 }
 
 impl RunningServer {
     /// A client of this server with these arguments, not started yet.
     pub fn client(&self, folder: &Path, arguments: &[&str]) -> Command {
+        self.client_by(&self.address(), folder, arguments)
+    }
+
+    /// A client that reaches this server by another address, as through a proxy.
+    pub fn client_by(&self, address: &str, folder: &Path, arguments: &[&str]) -> Command {
         let mut command = clean(CLIENT);
+        if self.plaintext {
+            command.arg("--plaintext");
+        }
         command
-            .args(["--server", &self.address()])
+            .args(["--server", address])
             .args(arguments)
+            .env("XDG_CONFIG_HOME", self.config())
             .current_dir(folder)
             .stdin(Stdio::null());
         command
+    }
+
+    /// The folder where its clients keep their settings, `XDG_CONFIG_HOME` to them.
+    pub fn config(&self) -> &Path {
+        self.config.path()
     }
 
     /// Runs a client in a folder.

@@ -1,112 +1,30 @@
 //! What a client does with a server that lies: nothing but what was asked for is ever written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fileshare::client::{
-    Client, ClientError, ClientOptions, Download, FileReport, ListQuery, ServerAddress, Target,
+    Client, ClientError, ClientOptions, Download, FileReport, ListQuery, Target,
 };
 use fileshare::digest::Hasher;
-use fileshare::net::{Connection, Frame, Patience};
-use fileshare::protocol::codec;
-use fileshare::protocol::frame::BodyLimits;
-use fileshare::protocol::limits::MAX_PAGE_BODY;
-use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage,
-};
+use fileshare::protocol::message::{ClientBody, FileMessage, ServerBody};
 use fileshare::protocol::{ErrorCode, WireEntry, WireItem};
 use fileshare::transfer::Silent;
 use fileshare::types::{FileName, FileRef, OnConflict};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
-/// What the evil server says to a request.
-#[derive(Clone)]
-enum Say {
-    Message(Box<ServerBody>),
-    Data(Vec<u8>),
-}
+use crate::harness::{stderr, stdout};
+use crate::tools::assert_harmless;
+use crate::tools::evil_server::{EvilServer, Say, begin, download, end, entry, say};
+use crate::tools::transport::Transport;
 
-/// A server that greets properly and then answers every request with `script`.
-async fn evil_server(script: Vec<Say>) -> ServerAddress {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(converse(stream, script.clone()));
-        }
-    });
-    address.parse().unwrap()
-}
-
-async fn converse(mut stream: TcpStream, script: Vec<Say>) {
-    let mut preface = [0; 8];
-    stream.read_exact(&mut preface).await.unwrap();
-    stream.write_all(b"FSHR\x01\x01\0\0").await.unwrap();
-    let Connection {
-        mut reader,
-        mut writer,
-    } = Connection::new(stream, None);
-    let patience = Patience::Idle(std::time::Duration::from_secs(10));
-    while let Ok(Frame::Message(body)) = reader.next(BodyLimits::WIDEST, patience).await {
-        let request: ClientMessage = codec::decode(&body).unwrap();
-        let welcome = vec![say(ServerBody::Welcome {
-            software: "evil\u{1b}[2J".into(),
-            role: 4,
-        })];
-        let answers = match request.body {
-            ClientBody::Hello { .. } => &welcome,
-            // The page that follows is what is answered.
-            ClientBody::Download { .. } => continue,
-            _ => &script,
-        };
-        for answer in answers {
-            let sent = match answer {
-                Say::Message(body) => {
-                    let body = *body.clone();
-                    let message = ServerMessage {
-                        number: request.number,
-                        body,
-                    };
-                    writer.message(&message, MAX_PAGE_BODY).await
-                }
-                Say::Data(bytes) => writer.data(bytes).await,
-            };
-            if sent.is_err() {
-                return;
-            }
-        }
-        let _ = writer.flush().await;
-    }
-}
-
-fn say(body: ServerBody) -> Say {
-    Say::Message(Box::new(body))
-}
-
-fn entry(name: &str, content: &[u8]) -> WireEntry {
-    WireEntry {
-        name: name.into(),
-        id: Some(Hasher::digest_of(content).into()),
-        size: content.len() as u64,
-        modified_seconds: 0,
-        modified_nanoseconds: 0,
-        executable: true,
-    }
-}
-
-fn begin(index: u32, entry: Option<WireEntry>) -> Say {
-    say(ServerBody::File(FileMessage::Begin {
-        index,
-        offset: 0,
-        entry,
-    }))
-}
-
-fn end(content: &[u8]) -> Say {
-    say(ServerBody::File(FileMessage::End {
-        digest: Hasher::digest_of(content).into(),
-    }))
+/// A client in this process, as a program would use it.
+fn client_of(server: &EvilServer) -> Client {
+    let options = ClientOptions {
+        retries: 0,
+        plaintext: true,
+        ..ClientOptions::default()
+    };
+    Client::new(server.address().parse().unwrap(), options)
 }
 
 /// Asks for `a` into a fresh folder and returns the failure; checks that nothing was written.
@@ -114,11 +32,8 @@ async fn get_a(script: Vec<Say>) -> ClientError {
     let outer = tempfile::tempdir().unwrap();
     let folder = outer.path().join("inbox");
     std::fs::create_dir(&folder).unwrap();
-    let options = ClientOptions {
-        retries: 0,
-        ..ClientOptions::default()
-    };
-    let mut client = Client::new(evil_server(script).await, options);
+    let server = EvilServer::saying(Transport::Plaintext, script);
+    let mut client = client_of(&server);
     let download = Download {
         file: FileRef::Name(FileName::parse("a").unwrap()),
         target: Target::Folder(folder.clone()),
@@ -153,13 +68,7 @@ async fn another_name_than_the_one_asked_for_is_never_written() {
         "a\u{1b}]52;c;eA==\u{7}",
         "",
     ] {
-        let script = vec![
-            begin(0, Some(entry(name, b"evil"))),
-            Say::Data(b"evil".to_vec()),
-            end(b"evil"),
-            say(ServerBody::DownloadEnd),
-        ];
-        let failure = get_a(script).await;
+        let failure = get_a(download(entry(name, b"evil"), b"evil")).await;
         assert_eq!(failure.code, ErrorCode::Protocol, "{name:?} {failure}");
         assert!(!failure.message.contains('\u{1b}'), "{failure}");
     }
@@ -229,15 +138,151 @@ async fn a_listing_with_names_that_cannot_be_is_refused() {
         items: vec![WireItem::File(entry("../../b", b""))],
         last: true,
     };
-    let options = ClientOptions {
-        retries: 0,
-        ..ClientOptions::default()
-    };
-    let mut client = Client::new(evil_server(vec![say(page)]).await, options);
+    let server = EvilServer::saying(Transport::Plaintext, vec![say(page)]);
+    let mut client = client_of(&server);
     let mut items = 0;
     let listed = client
         .list(&ListQuery::default(), &mut |_| items += 1)
         .await;
     assert_eq!(listed.unwrap_err().code, ErrorCode::Protocol);
     assert_eq!(items, 0);
+}
+
+/// A folder to work in, with something beside it that no server may touch.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        let outer = tempfile::tempdir().unwrap();
+        std::fs::create_dir(outer.path().join("desk")).unwrap();
+        std::fs::write(outer.path().join("desk/mine"), "mine").unwrap();
+        Desk(outer)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("desk")
+    }
+
+    /// Panics unless it is as it was, but for `new` in it.
+    fn assert_only(&self, new: &[&str]) {
+        assert_eq!(names(self.0.path()), ["desk"]);
+        let mut left = names(&self.path());
+        left.sort();
+        let mut expected: Vec<&str> = [&["mine"], new].concat();
+        expected.sort_unstable();
+        assert_eq!(left, expected);
+        assert_eq!(std::fs::read(self.path().join("mine")).unwrap(), b"mine");
+    }
+}
+
+/// Runs a client that must fail with this code, and write nothing, and print nothing hostile.
+fn fails(server: &EvilServer, arguments: &[&str], code: i32) -> String {
+    let desk = Desk::new();
+    let output = server.run(&desk.path(), arguments);
+    desk.assert_only(&[]);
+    let said = format!("{}{}", stdout(&output), stderr(&output));
+    assert_harmless(&said);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    said
+}
+
+/// Says of every file that it is this one, and sends this.
+fn evil_by_id(transport: Transport, entry: WireEntry, content: &[u8]) -> EvilServer {
+    let item = say(ServerBody::Item(WireItem::File(entry.clone())));
+    let download = download(entry, content);
+    EvilServer::start(transport, move |request| match request {
+        ClientBody::Stat { .. } => vec![item.clone()],
+        ClientBody::Download { .. } => Vec::new(),
+        _ => download.clone(),
+    })
+}
+
+/// Row “hostile server writes outside the client's folder” of names and paths, with real clients
+/// and over every transport: a name of the server's choice is never written.
+#[test]
+fn a_client_writes_what_it_asked_for_and_nothing_else() {
+    let evil = b"evil";
+    let id = format!("id:{}", Hasher::digest_of(evil));
+    for transport in Transport::ALL {
+        for name in [
+            "../b",
+            "../desk/mine",
+            "mine",
+            "/etc/x",
+            ".ssh/authorized_keys",
+            "a/b",
+            "b/a",
+            "A",
+            "a/",
+            "./a",
+            "a\0",
+            "",
+            ".",
+            "..",
+            ".fileshare-a.part",
+            "a\u{1b}]52;c;eA==\u{7}",
+            "\u{202e}a",
+        ] {
+            let answer = download(entry(name, evil), evil);
+            let server = EvilServer::saying(*transport, answer.clone());
+            for arguments in [
+                &["get", "a"][..],
+                &["get", "a", "-o", "b"],
+                &["get", "a", "-o", "b/", "--on-conflict", "overwrite"],
+                &["get", "a", "-o", "-"],
+                &["cat", "a"],
+            ] {
+                // A name that is none is told apart from one that is not the right one.
+                fails(&server, arguments, 10);
+            }
+        }
+        // By id, the server has a say in the name, and only in its last part.
+        let by_id = |name: &str| evil_by_id(*transport, entry(name, evil), evil);
+        for name in [
+            "../b",
+            "/etc/x",
+            "a/../../b",
+            "..",
+            "",
+            "a\u{1b}[2J",
+            ".fileshare-x",
+        ] {
+            fails(&by_id(name), &["get", &id], 10);
+        }
+        let nested = by_id("deep/in/b");
+        let desk = Desk::new();
+        let output = nested.run(&desk.path(), &["get", &id]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        desk.assert_only(&["b"]);
+        // Never over something that is there.
+        fails(&by_id("x/mine"), &["get", &id], 6);
+    }
+}
+
+/// The same row: another file than the one with the id that was asked for.
+#[test]
+fn an_id_that_was_asked_for_is_the_id_that_is_got() {
+    let asked = "id:00112233445566778899aabbccddeeff";
+    for transport in Transport::ALL {
+        let server = evil_by_id(*transport, entry("b", b"evil"), b"evil");
+        fails(&server, &["get", asked], 10);
+        fails(&server, &["get", "id:001122"], 10);
+        fails(&server, &["cat", asked], 10);
+        // The id that was asked for, and other bytes.
+        let mut lie = entry("b", b"good");
+        lie.size = 4;
+        let id = format!("id:{}", Hasher::digest_of(b"good"));
+        let server = evil_by_id(*transport, lie, b"evil");
+        fails(&server, &["get", &id], 7);
+        // More or less than was announced.
+        for size in [0, 3, 5, 1 << 40, u64::MAX] {
+            let mut lie = entry("a", b"evil");
+            lie.size = size;
+            let server = EvilServer::saying(*transport, download(lie, b"evil"));
+            let desk = Desk::new();
+            let output = server.run(&desk.path(), &["get", "a"]);
+            assert!(!output.status.success());
+            desk.assert_only(&[]);
+        }
+    }
 }

@@ -1,16 +1,34 @@
 //! Everything that is tested from outside the crate, in one binary: one file per subject.
 
+mod accounts;
 mod allocations;
+#[cfg(target_os = "linux")]
+mod confinement;
 mod conversation;
 mod cuts;
+#[cfg(target_os = "linux")]
+mod guest;
 mod harness;
+#[cfg(unix)]
+mod hostile_names;
 mod hostile_server;
 mod house;
+#[cfg(target_os = "linux")]
+mod limits;
+mod logins;
+#[cfg(unix)]
+mod private_files;
 #[cfg(unix)]
 mod prompt;
 mod protocol;
 mod readme;
 mod script;
 mod store_mode;
+#[cfg(target_os = "linux")]
+mod symlink_races;
+#[cfg(unix)]
+mod terminal;
+mod tools;
+mod trust;
 mod usage;
 mod wire;

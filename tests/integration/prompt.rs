@@ -90,6 +90,8 @@ fn connected(server: &RunningServer, desk: &Path, arguments: &[&str]) -> PtySess
     let mut command = server.client(desk, arguments);
     command
         .env("XDG_STATE_HOME", desk)
+        // Outlives the server, as the prompt may.
+        .env("XDG_CONFIG_HOME", desk)
         .env("TERM", "xterm")
         .env("NO_COLOR", "1")
         .stdin(std::process::Stdio::inherit());

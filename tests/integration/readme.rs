@@ -1,6 +1,6 @@
 //! Every command in the README is run, and what it prints is what the README says.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use crate::harness::{CLIENT, RunningServer, clean, serve_in, stderr, stdout, text};
@@ -96,12 +96,17 @@ fn every_command_in_the_readme_does_what_it_says() {
         if command.starts_with("export FILESHARE_SERVER=") {
             continue;
         }
-        let address = server.lock().unwrap().as_ref().unwrap().address();
+        let (address, config) = {
+            let server = server.lock().unwrap();
+            let server = server.as_ref().unwrap();
+            (server.address(), server.config().to_owned())
+        };
         let output = clean("sh")
             .args(["-c", command])
             .current_dir(folder.path())
             .env("PATH", &path)
             .env("FILESHARE_SERVER", address)
+            .env("XDG_CONFIG_HOME", config)
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -125,7 +130,7 @@ fn the_readme_s_tables_are_true() {
     for code in fileshare::protocol::ErrorCode::ALL {
         assert!(readme.contains(&format!("`{}`", code.name())), "{code}");
     }
-    let help = Command::new(CLIENT).arg("help").output().unwrap();
+    let help = clean(CLIENT).arg("help").output().unwrap();
     let help = stdout(&help);
     let (_, commands) = help.split_once("Commands:\n").unwrap();
     for line in commands.lines().take_while(|line| !line.is_empty()) {

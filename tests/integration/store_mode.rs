@@ -515,7 +515,7 @@ fn peak_memory(pid: u32) -> Option<u64> {
 fn whatever_else_is_said_at_the_port_is_answered_at_once() {
     use std::io::{Read, Write};
 
-    let setting = Setting::new();
+    let setting = Setting::with(&["--plaintext"]);
     for (said, answer) in [
         (&b"GET / HTTP/1.0\r\n\r\n"[..], "HTTP/1.1 400"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "This is a fileshare server"),
@@ -551,7 +551,7 @@ fn a_port_where_something_else_listens_is_told_apart() {
             .unwrap();
     });
     let output = crate::harness::clean(crate::harness::CLIENT)
-        .args(["--server", &address, "list"])
+        .args(["--plaintext", "--server", &address, "list"])
         .current_dir(Path::new("."))
         .output()
         .unwrap();
@@ -602,10 +602,14 @@ fn a_signal_ends_a_client_whose_results_nobody_reads() {
 
     let setting = Setting::new();
     std::fs::write(setting.root.path().join("large"), vec![b'x'; 8 << 20]).unwrap();
+    // Has something to say at the first contact, and nothing from then on.
+    setting.ok(&["ping"]);
     for number in 0..2000 {
         let name = format!("a file with a rather long name {number}");
         std::fs::write(setting.root.path().join(name), "").unwrap();
     }
+    // The server is known from here on: nothing is said of a first contact.
+    setting.ok(&["ping"]);
     for (arguments, signal, code, word) in [
         (
             &["get", "large", "-o", "-"][..],

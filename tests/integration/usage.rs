@@ -1,7 +1,7 @@
 //! What both programs say to arguments, before any connection is made.
 
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use crate::harness::{CLIENT, SERVER, clean, stderr, stdout};
 
@@ -173,16 +173,12 @@ fn results_that_nobody_can_take() {
             .open("/dev/full")
             .unwrap()
     };
-    let status = Command::new(CLIENT)
-        .arg("help")
-        .stdout(full())
-        .status()
-        .unwrap();
+    let status = clean(CLIENT).arg("help").stdout(full()).status().unwrap();
     assert_eq!(status.code(), Some(8));
     // A reader that has gone is no failure.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = Command::new(CLIENT)
+    let output = clean(CLIENT)
         .arg("help")
         .stdout(writer)
         .stderr(Stdio::piped())

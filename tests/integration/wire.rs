@@ -1,35 +1,56 @@
-//! A client that says exactly what a test wants it to say, over a small pipe in memory.
+//! A client that says exactly what a test wants it to say: messages in any order, frames of any
+//! kind, and plain bytes, over a small pipe in memory, TCP or TLS.
 
 use std::time::Duration;
 
-use fileshare::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience};
+use fileshare::net::{Frame, FrameReader, NetError, Patience};
 use fileshare::protocol::codec;
-use fileshare::protocol::frame::BodyLimits;
+use fileshare::protocol::frame::{BodyLimits, FrameHeader, FrameKind};
 use fileshare::protocol::limits::MAX_PAGE_BODY;
 use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadFile, WireConflict,
+    ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerMessage, UploadFile,
+    WireConflict,
 };
-use fileshare::server::Server;
+use fileshare::server::{Origin, Server};
 use fileshare::types::Digest;
-use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
+
+use crate::harness::RunningServer;
+use crate::tools::transport::{AnyStream, Transport};
 
 /// Small enough to cut pages and content into pieces, and large enough for one answer that comes
 /// while a test is still sending. (Pipes of a few bytes are for the frames' own tests.)
 const PIPE: usize = 1021;
 
-/// A conversation with a server, message by message.
-pub struct RawClient {
+/// How long anything may take that a server owes to a client, or takes from it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What both sides say first.
+pub const PREFACE: &[u8; 8] = b"FSHR\x01\x01\0\0";
+
+/// What becomes of a conversation on the side of a server in this process.
+pub type Conversation = JoinHandle<Result<(), NetError>>;
+
+/// Where the client of a test comes from, unless the test says something else.
+pub const PIPE_ORIGIN: Origin = Origin {
+    address: None,
+    encrypted: true,
+};
+
+/// A conversation with a server, message by message. `S` is the server's side of it, as far as it
+/// is in this process.
+pub struct RawClient<S = Conversation> {
     pub inbox: RawInbox,
     pub outbox: RawOutbox,
-    pub server: JoinHandle<Result<(), NetError>>,
+    pub server: S,
 }
 
 /// What comes from the server. Must be read while much is sent, as every client must.
-pub struct RawInbox(FrameReader<ReadHalf<DuplexStream>>);
+pub struct RawInbox(FrameReader<ReadHalf<AnyStream>>);
 
 /// What goes to the server.
-pub struct RawOutbox(FrameWriter<WriteHalf<DuplexStream>>);
+pub struct RawOutbox(WriteHalf<AnyStream>);
 
 impl RawClient {
     /// Connects and says hello.
@@ -41,28 +62,78 @@ impl RawClient {
 
     /// Connects and says hello under a number of choice; returns what is answered.
     pub async fn greet_with(server: &Server, number: u32) -> (Self, ServerMessage) {
-        let (mut near, far) = tokio::io::duplex(PIPE);
+        let mut client = Self::connect(server, PIPE_ORIGIN).await;
+        let answer = client.hello(number, None).await;
+        (client, answer)
+    }
+
+    /// Connects over an encrypted stream from this machine and logs in; returns what is answered.
+    pub async fn log_in(server: &Server, user: &str, password: &str) -> (Self, ServerMessage) {
+        Self::log_in_from(server, PIPE_ORIGIN, user, password).await
+    }
+
+    /// The same from somewhere else.
+    pub async fn log_in_from(
+        server: &Server,
+        origin: Origin,
+        user: &str,
+        password: &str,
+    ) -> (Self, ServerMessage) {
+        let mut client = Self::connect(server, origin).await;
+        let answer = client.hello(0, Some(login(user, password))).await;
+        (client, answer)
+    }
+
+    /// Connects and agrees on a version.
+    pub async fn connect(server: &Server, origin: Origin) -> Self {
+        let (near, far) = tokio::io::duplex(PIPE);
         let server = server.clone();
-        let server = tokio::spawn(async move { server.converse(far).await });
-        near.write_all(b"FSHR\x01\x01\0\0").await.unwrap();
-        let mut answer = [0; 8];
-        tokio::io::AsyncReadExt::read_exact(&mut near, &mut answer)
-            .await
-            .unwrap();
-        assert_eq!(&answer, b"FSHR\x01\x01\0\0");
-        let Connection { reader, writer } = Connection::new(near, None);
-        let mut client = RawClient {
-            inbox: RawInbox(reader),
-            outbox: RawOutbox(writer),
-            server,
-        };
-        let software = "test".to_owned();
-        let login = None;
+        let server = tokio::spawn(async move { server.converse(far, origin).await });
+        Self::prefaced(Box::new(near), server).await
+    }
+
+    /// Expects the server to say what was wrong, and to end the conversation.
+    pub async fn expect_violation(self) -> String {
+        let (detail, server) = self.expect_parting().await;
+        assert!(server.await.unwrap().is_err());
+        detail
+    }
+}
+
+impl RawClient<()> {
+    /// Connects to a server process as its clients do, and says hello.
+    pub async fn dial(server: &RunningServer) -> Self {
+        let stream = Transport::of(server).dial(&server.address()).await;
+        let mut client = Self::prefaced(stream, ()).await;
+        let welcome = client.hello(0, None).await;
+        assert!(matches!(welcome.body, ServerBody::Welcome { .. }));
         client
-            .send(number, ClientBody::Hello { software, login })
-            .await;
-        let welcome = client.receive().await.unwrap();
-        (client, welcome)
+    }
+}
+
+impl<S> RawClient<S> {
+    /// Exchanges prefaces over any stream, and says nothing more.
+    pub async fn prefaced(mut stream: AnyStream, server: S) -> Self {
+        stream.write_all(PREFACE).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answer = [0; 8];
+        let answered = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer));
+        answered.await.expect("a preface in time").unwrap();
+        assert_eq!(&answer, PREFACE);
+        let (inbox, outbox) = tokio::io::split(stream);
+        RawClient {
+            inbox: RawInbox(FrameReader::new(inbox, None)),
+            outbox: RawOutbox(outbox),
+            server,
+        }
+    }
+
+    /// Says hello under a number of choice and returns what is answered.
+    pub async fn hello(&mut self, number: u32, login: Option<Login>) -> ServerMessage {
+        let software = "test".to_owned();
+        let hello = ClientBody::Hello { software, login };
+        self.send(number, hello).await;
+        self.receive().await.unwrap()
     }
 
     pub async fn send(&mut self, number: u32, body: ClientBody) {
@@ -89,35 +160,46 @@ impl RawClient {
         answer.body
     }
 
-    /// Expects the server to say what was wrong, and to end the conversation.
-    pub async fn expect_violation(mut self) -> String {
+    /// Expects the server to say what was wrong, and to close. Returns what it said, and its side.
+    pub async fn expect_parting(mut self) -> (String, S) {
         let answer = self.receive().await.unwrap();
         let ServerBody::Refused { code, detail } = answer.body else {
             panic!("{answer:?}");
         };
         assert_eq!((answer.number, code), (0, 80), "{detail}");
         assert!(matches!(self.receive().await, Err(NetError::Closed)));
-        drop((self.inbox, self.outbox));
-        assert!(self.server.await.unwrap().is_err());
-        detail
+        (detail, self.server)
     }
 }
 
 impl RawOutbox {
     /// Sends a message; what becomes of it shows in what comes back.
     pub async fn send(&mut self, number: u32, body: ClientBody) {
-        let message = ClientMessage { number, body };
-        let written = self.0.message(&message, MAX_PAGE_BODY).await;
-        if written.is_ok() {
-            let _ = self.0.flush().await;
-        }
+        self.send_frame(FrameKind::Message, &encoded(number, body))
+            .await;
     }
 
     /// Sends file content.
     pub async fn send_data(&mut self, bytes: &[u8]) {
-        if self.0.data(bytes).await.is_ok() {
-            let _ = self.0.flush().await;
-        }
+        self.send_frame(FrameKind::Data, bytes).await;
+    }
+
+    /// Sends a frame with any body.
+    pub async fn send_frame(&mut self, kind: FrameKind, body: &[u8]) {
+        let header = FrameHeader {
+            kind,
+            body: body.len(),
+        };
+        self.send_bytes(&[&header.to_bytes(), body].concat()).await;
+    }
+
+    /// Sends anything. A server that does not listen any more is no failure here.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let sending = async {
+            self.0.write_all(bytes).await?;
+            self.0.flush().await
+        };
+        let _ = tokio::time::timeout(PATIENCE, sending).await;
     }
 }
 
@@ -125,7 +207,7 @@ impl RawInbox {
     /// The next frame, signs of life passed over.
     pub async fn receive_frame(&mut self) -> Result<Frame, NetError> {
         self.0
-            .next(BodyLimits::WIDEST, Patience::Idle(Duration::from_secs(20)))
+            .next(BodyLimits::WIDEST, Patience::Idle(PATIENCE))
             .await
     }
 
@@ -142,6 +224,22 @@ impl RawInbox {
                 Frame::Data(_) => panic!("file content where a message was expected"),
             }
         }
+    }
+}
+
+/// The bytes of a message.
+pub fn encoded(number: u32, body: ClientBody) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let message = ClientMessage { number, body };
+    codec::encode(&message, &mut bytes, MAX_PAGE_BODY).unwrap();
+    bytes
+}
+
+/// Who a client says that it is.
+pub fn login(user: &str, password: &str) -> Login {
+    Login {
+        user: user.to_owned(),
+        password: password.to_owned(),
     }
 }
 

@@ -93,6 +93,13 @@ pub enum Command {
     Info,
     /// The round-trip time
     Ping,
+    /// Who is connected, from where, and doing what (needs the role admin)
+    Sessions,
+    /// End a session (needs the role admin)
+    Kick {
+        /// Its number, from 'sessions'
+        id: u64,
+    },
     /// Change the current remote folder ('..' and '/' work)
     Cd {
         /// The folder; without it the root

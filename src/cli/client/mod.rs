@@ -4,15 +4,18 @@ mod args;
 mod batch;
 mod command;
 mod commands;
+mod first_contact;
 mod folder;
 mod grammar;
 mod line;
+mod password;
 mod prompt;
 mod script;
 mod session;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -20,6 +23,7 @@ use tokio::runtime::Runtime;
 
 use self::args::{Color, Diagnosis, Display};
 use self::command::{Command, Invocation};
+use self::first_contact::Person;
 use self::folder::RemoteFolder;
 use self::session::{Input, Session, farewell, supervise};
 use crate::cli::exit::{self, Ended};
@@ -85,10 +89,14 @@ fn start(output: &Output, invocation: Invocation, matches: &ArgMatches) -> Resul
     {
         return answer.map(|verdict| exit::of_verdict(&verdict));
     }
-    let address = invocation.connection.address(matches)?;
+    let connection = &invocation.connection;
+    let address = connection.address(matches)?;
+    let password = connection.password(matches, address.user.as_ref())?;
+    let options = connection.options(Arc::new(Person(output.clone())));
     let runtime = Runtime::new().map_err(|error| Failure::io("cannot start", &error))?;
     let session = Session {
-        client: Client::new(address, invocation.connection.options()),
+        client: Client::new(address, options),
+        password,
         folder: RemoteFolder::default(),
         output: output.clone(),
         input: match invocation.command {

@@ -4,11 +4,12 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use super::folder::RemoteFolder;
+use super::password::PasswordSource;
 use crate::cli::exit::{self, Ended, Verdict};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::signals::Signals;
-use crate::client::Client;
+use crate::client::{Client, Credentials};
 
 /// How long after a signal somebody may take to read what there is to say.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -20,12 +21,27 @@ const LAST: Duration = Duration::from_secs(2);
 pub struct Session {
     /// The server.
     pub client: Client,
+    /// Where the password of its user comes from, if it has one.
+    pub password: PasswordSource,
     /// The current remote folder.
     pub folder: RemoteFolder,
     /// Where results and messages go.
     pub output: Output,
     /// Where commands come from.
     pub input: Input,
+}
+
+impl Session {
+    /// Gets the password of the user to log in as, if there is one, and if that was not done yet.
+    pub async fn log_in(&mut self) -> Result<(), Failure> {
+        let server = self.client.address();
+        let Some(user) = server.user.clone().filter(|_| !self.client.has_login()) else {
+            return Ok(());
+        };
+        let password = self.password.get(&self.output, &user, server).await?;
+        self.client.log_in(Credentials { user, password });
+        Ok(())
+    }
 }
 
 /// Where commands come from, and so what standard input is.

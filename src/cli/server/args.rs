@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 
+use super::command::ServerCommand;
 use crate::access::Role;
 use crate::cli::failure::Failure;
 use crate::cli::logging::Format;
@@ -24,7 +25,8 @@ environment (--max-file-size as FILESHARE_MAX_FILE_SIZE) or in the TOML file of 
 Examples:
   fileshare-server                                serve ./shared on port 2222
   fileshare-server --port 2300 --anonymous reader ~/music
-  fileshare-server --anonymous editor --quota 50G --limit-rate 20M /srv/exchange";
+  fileshare-server --anonymous editor --quota 50G --limit-rate 20M /srv/exchange
+  fileshare-server user add anna --role editor --root /srv/exchange";
 
 /// Serves a folder: clients list it, upload to it, download from it
 #[derive(Debug, Default, Parser)]
@@ -32,15 +34,19 @@ Examples:
     name = "fileshare-server",
     version,
     disable_help_flag = true,
+    disable_help_subcommand = true,
+    override_usage = "fileshare-server [OPTIONS] [ROOT]\n       fileshare-server user|identity …",
     after_help = AFTER_HELP
 )]
 pub struct Arguments {
     /// Print help
-    #[arg(short, long, action = clap::ArgAction::HelpShort, display_order = 1000)]
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort, display_order = 1000)]
     pub help: Option<bool>,
     /// The folder to serve, made when missing [default: ./shared]
     #[arg(env = "FILESHARE_ROOT", hide_env = true)]
     pub root: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<ServerCommand>,
     /// The TCP port, 1024 to 65535; 0 lets the system choose [default: 2222]
     #[arg(
         long,
@@ -55,7 +61,7 @@ pub struct Arguments {
     /// An address to listen on; can be given more than once [default: all, IPv4 and IPv6]
     #[arg(long, env = "FILESHARE_BIND", hide_env = true, value_name = "ADDR", value_delimiter = ',', value_parser = parse_address)]
     pub bind: Vec<IpAddr>,
-    /// What a client without an account may do [default: contributor]
+    /// What a client without an account may do [default: contributor, and none once there are users]
     #[arg(
         long,
         env = "FILESHARE_ANONYMOUS",
@@ -64,6 +70,12 @@ pub struct Arguments {
         value_enum
     )]
     pub anonymous: Option<Anonymous>,
+    /// A certificate of your own (PEM, with what vouches for it) instead of a self-signed one
+    #[arg(long, env = "FILESHARE_TLS_CERT", hide_env = true, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, env = "FILESHARE_TLS_KEY", hide_env = true, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// Which names may be created: those that every system can store, or what this one can [default: portable]
     #[arg(
         long,
@@ -130,7 +142,7 @@ pub struct Switches {
     /// Take a port below 1024 too
     #[arg(long, env = "FILESHARE_ALLOW_PRIVILEGED_PORT", hide_env = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
     pub allow_privileged_port: Option<bool>,
-    /// No TLS, for a trusted wire (this version has no TLS yet)
+    /// No TLS, for a trusted wire; clients must say it too
     #[arg(long, env = "FILESHARE_PLAINTEXT", hide_env = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
     pub plaintext: Option<bool>,
     /// Log errors only, and print only the line that says where the server listens
@@ -279,6 +291,8 @@ pub(crate) mod tests {
             "--bind",
             "--anonymous",
             "--plaintext",
+            "--tls-cert",
+            "--tls-key",
             "--names",
             "--state-dir",
             "--max-connections",

@@ -6,7 +6,7 @@ use crate::access::Role;
 use crate::cli::units;
 use crate::client::ServerAddress;
 use crate::store::{IndexState, StoreFacts};
-use crate::types::Printable;
+use crate::types::{Fingerprint, Printable};
 
 /// What there is to say.
 #[derive(Debug)]
@@ -21,8 +21,19 @@ pub struct Banner<'a> {
     pub address: IpAddr,
     /// Where the server listens.
     pub listening: &'a [SocketAddr],
+    /// What clients know the server by; `None` without TLS.
+    pub fingerprint: Option<Fingerprint>,
+    /// Who may do what; `None` when the accounts cannot be read.
+    pub access: Option<Access>,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
     /// What a client without an account may do.
     pub anonymous: Role,
+    /// How many accounts there are.
+    pub users: usize,
 }
 
 /// The very first line; scripts wait for it.
@@ -49,15 +60,27 @@ impl Banner<'_> {
             Printable(self.host),
             self.address
         ));
-        lines.push("No TLS in this version: for a trusted network only".to_owned());
-        lines.push(format!(
-            "Everybody who can connect may {}",
-            permission(self.anonymous)
-        ));
+        lines.push(match self.fingerprint {
+            Some(fingerprint) => format!("Fingerprint: {fingerprint}"),
+            None => "No TLS (--plaintext): for a trusted network only".to_owned(),
+        });
+        lines.push(self.who_may_do_what());
         let (address, loopback) = self.reachable();
+        if let Some(fingerprint) = self.fingerprint {
+            lines.push("Its address together with the fingerprint, for --server:".to_owned());
+            lines.push(format!("fileshare://{address}#{fingerprint}"));
+        }
         let place = if loopback { "this" } else { "another" };
+        let user = match self.access {
+            Some(access) if access.anonymous > Role::None => "",
+            _ => " --user NAME",
+        };
+        let plaintext = match self.fingerprint {
+            Some(_) => "",
+            None => " --plaintext",
+        };
         lines.push(format!(
-            "On {place} machine: fileshare-client --server {address}"
+            "On {place} machine: fileshare-client --server {address}{user}{plaintext}"
         ));
         if self.index == IndexState::Lost {
             lines.push(
@@ -66,6 +89,19 @@ impl Banner<'_> {
             );
         }
         lines
+    }
+
+    fn who_may_do_what(&self) -> String {
+        let Some(Access { anonymous, users }) = self.access else {
+            return "Nobody is let in: the accounts cannot be read, see the log".to_owned();
+        };
+        let may = permission(anonymous);
+        let (who, users) = match users {
+            0 => ("Everybody who can connect", "no users yet".to_owned()),
+            1 => ("Everybody else", "1 user".to_owned()),
+            users => ("Everybody else", format!("{users} users")),
+        };
+        format!("{who} may {may} (--anonymous {anonymous}; {users})")
     }
 
     /// The address to type elsewhere: the machine's, unless the server listens on others only; and
@@ -88,19 +124,19 @@ impl Banner<'_> {
         let address = ServerAddress {
             host: ip.to_string(),
             port,
+            ..ServerAddress::default()
         };
         (address, ip.is_loopback())
     }
 }
 
-fn permission(role: Role) -> String {
-    let what = match role {
-        Role::None => return "do nothing (--anonymous none)".to_owned(),
+fn permission(role: Role) -> &'static str {
+    match role {
+        Role::None => "do nothing",
         Role::Reader => "list and download",
         Role::Contributor => "list, download, add and rename files, but not replace or remove them",
         Role::Editor | Role::Admin => "list, download, add, rename, replace and remove files",
-    };
-    format!("{what} (--anonymous {role})")
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +145,14 @@ mod tests {
     use crate::store::{Durability, LeftOut, NameRules};
 
     fn lines(index: IndexState, listening: &[&str]) -> Vec<String> {
+        changed(index, listening, |_| {})
+    }
+
+    fn changed(
+        index: IndexState,
+        listening: &[&str],
+        change: impl FnOnce(&mut Banner),
+    ) -> Vec<String> {
         let facts = StoreFacts {
             files: 2,
             bytes: 1536,
@@ -129,15 +173,20 @@ mod tests {
             root: "/srv/sh\u{1b}ared".into(),
         };
         let listening: Vec<SocketAddr> = listening.iter().map(|at| at.parse().unwrap()).collect();
-        Banner {
+        let mut banner = Banner {
             facts: &facts,
             index,
             host: "nas",
             address: "192.168.1.5".parse().unwrap(),
             listening: &listening,
-            anonymous: Role::Contributor,
-        }
-        .lines()
+            fingerprint: Some(Fingerprint::new([7; 32])),
+            access: Some(Access {
+                anonymous: Role::Contributor,
+                users: 0,
+            }),
+        };
+        change(&mut banner);
+        banner.lines()
     }
 
     #[test]
@@ -148,7 +197,9 @@ mod tests {
             "Still to be hashed: 1 file",
             "Server host name: nas IP address: 192.168.1.5",
             "On another machine: fileshare-client --server 192.168.1.5:2222",
-            "(--anonymous contributor)",
+            "(--anonymous contributor; no users yet)",
+            "Fingerprint: sha256:0707",
+            "\nfileshare://192.168.1.5:2222#sha256:0707",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
@@ -158,6 +209,27 @@ mod tests {
                 .join("\n")
                 .contains("index was lost")
         );
+    }
+
+    #[test]
+    fn the_command_fits_the_server() {
+        let last = |change: fn(&mut Banner)| {
+            let lines = changed(IndexState::Opened, &["0.0.0.0:2222"], change);
+            (lines.join("\n"), lines.last().unwrap().clone())
+        };
+        let (text, command) = last(|banner| banner.fingerprint = None);
+        assert!(command.ends_with("--server 192.168.1.5:2222 --plaintext"));
+        assert!(text.contains("No TLS (--plaintext)") && !text.contains("sha256"));
+        let (text, command) = last(|banner| {
+            banner.access = Some(Access {
+                anonymous: Role::None,
+                users: 2,
+            });
+        });
+        assert!(command.ends_with("--server 192.168.1.5:2222 --user NAME"));
+        assert!(text.contains("Everybody else may do nothing (--anonymous none; 2 users)"));
+        let (text, _) = last(|banner| banner.access = None);
+        assert!(text.contains("Nobody is let in"));
     }
 
     #[test]

@@ -50,6 +50,7 @@ impl Arguments {
             bind.iter().map(|text| parse_address(text)).collect();
         let from_file = Arguments {
             help: None,
+            command: None,
             root: file.root.map(PathBuf::from),
             port: file.port.map(Scalar::into_text),
             switches: Switches {
@@ -60,6 +61,8 @@ impl Arguments {
             },
             bind: bind.map_err(key("bind"))?,
             anonymous: word(file.anonymous).map_err(key("anonymous"))?,
+            tls_cert: file.tls_cert.map(PathBuf::from),
+            tls_key: file.tls_key.map(PathBuf::from),
             names: word(file.names).map_err(key("names"))?,
             state_dir: file.state_dir.map(PathBuf::from),
             max_connections: scalar(file.max_connections, parse_connections)
@@ -86,6 +89,7 @@ impl Arguments {
     fn or(self, other: Arguments) -> Arguments {
         Arguments {
             help: None,
+            command: self.command,
             root: self.root.or(other.root),
             port: self.port.or(other.port),
             switches: Switches {
@@ -102,6 +106,8 @@ impl Arguments {
                 false => self.bind,
             },
             anonymous: self.anonymous.or(other.anonymous),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
             names: self.names.or(other.names),
             state_dir: self.state_dir.or(other.state_dir),
             max_connections: self.max_connections.or(other.max_connections),
@@ -132,6 +138,8 @@ struct ConfigFile {
     bind: Option<OneOrMany>,
     anonymous: Option<String>,
     plaintext: Option<bool>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
     names: Option<String>,
     state_dir: Option<String>,
     max_connections: Option<Scalar>,
@@ -218,6 +226,8 @@ mod tests {
             max-connections = 7
             plaintext = true
             quiet = true
+            tls-cert = "cert.pem"
+            tls-key = "key.pem"
             log-format = "json"
         "#;
         let read = filled("--port 4000 --quiet=false --anonymous editor x", file).unwrap();
@@ -226,6 +236,8 @@ mod tests {
         assert_eq!(read.anonymous, Some(Anonymous::Editor));
         assert_eq!(read.switches.quiet, Some(false));
         assert_eq!(read.switches.plaintext, Some(true));
+        assert_eq!(read.tls_cert, Some("cert.pem".into()));
+        assert_eq!(read.tls_key, Some("key.pem".into()));
         assert_eq!(read.quota, Some(10 << 30));
         assert_eq!(read.max_file_size, Some(5));
         assert_eq!(read.idle_timeout, Some(Duration::from_secs(300)));

@@ -1,34 +1,40 @@
-//! The server's start-up: read the options, bind, open the store, say so, serve, and stop.
+//! The server's start-up: read the options, bind, open folders and key, give up everything else,
+//! open the store, say so, serve, and stop.
 
 mod args;
 mod banner;
+mod command;
 mod config;
+mod confine;
 mod listen;
 mod machine;
+mod password;
 
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
 use self::args::Arguments;
-use self::banner::Banner;
+use self::banner::{Access, Banner};
 use super::exit;
 use super::failure::Failure;
 use super::logging::{self, Format, Level};
 use super::output::{Look, Output, may_color};
 use super::signals::Signals;
 use super::usage::explain;
-use crate::access::Role;
+use crate::access::{Accounts, Role};
+use crate::net::{IdentityError, TlsIdentity};
 use crate::protocol::ErrorCode;
-use crate::server::{Server, ServerOptions};
-use crate::store::{Durability, NameRules, OpenError, Store, StoreOptions};
+use crate::server::{Server, ServerOptions, ServerTls};
+use crate::store::{Durability, NameRules, OpenError, Places, Store, StoreOptions};
 use crate::types::Printable;
 
 const DEFAULT_ROOT: &str = "./shared";
@@ -46,11 +52,16 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
         color: may_color(&io::stderr()),
         ..Look::default()
     });
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let mut arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return explain(&output, &error),
     };
-    match start(&output, arguments) {
+    let done = match arguments.command.take() {
+        None => start(&output, arguments),
+        Some(command) => command::run(&output, arguments, command),
+    };
+    output.flush();
+    match done {
         Ok(()) => exit::DONE,
         Err(failure) => {
             output.failure(&failure);
@@ -70,16 +81,42 @@ fn start(output: &Output, arguments: Arguments) -> Result<(), Failure> {
         level,
         arguments.log_format.map_or(Format::Text, Format::from),
     )?;
-    let mut options = server_options(&arguments);
-    options.max_connections = machine::make_room(options.max_connections);
-    // Before the store: a port that is taken leaves no trace in the folder.
+    let connections = arguments.max_connections.unwrap_or(DEFAULT_CONNECTIONS);
+    let connections = machine::make_room(connections);
+    // Before the folders: a port that is taken leaves no trace in them.
     let listeners = listen::listen(&arguments.bind, port)?;
-    let runtime = Runtime::new().map_err(|error| Failure::io("cannot start", &error))?;
+    let places = places(&arguments)?;
+    let tls = tls(&arguments, &places)?;
+    let accounts = Accounts::new(&places.state, &places.state_path);
+    // How many processors there are is told by files that are out of reach afterwards.
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // Threads are confined by the one that starts them: there must be no other one yet.
+    let confined = confine::confine(
+        &places.root_path,
+        &places.state_path,
+        &files_read_later(&arguments),
+    );
+    let options = ServerOptions {
+        anonymous: arguments.anonymous.map(Role::from),
+        accounts: Some(accounts),
+        tls,
+        max_connections: connections,
+        idle_timeout: arguments.idle_timeout.unwrap_or(DEFAULT_IDLE),
+        limit_rate: arguments.limit_rate,
+        host: machine::host_name(),
+        confined,
+    };
+    let store_options = store_options(&arguments, &places);
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("cannot start", &error))?;
     let served = runtime.block_on(async {
         // From here on a signal stops the server instead of killing it.
         let signals =
             Signals::listen().map_err(|error| Failure::io("cannot catch signals", &error))?;
-        let store = open(store_options(&arguments)).await?;
+        let store = open(store_options).await?;
         serve(output, store, options, listeners, signals, quiet).await
     });
     runtime.shutdown_timeout(LINGER);
@@ -142,9 +179,11 @@ async fn announce(
         return;
     }
     let (index, store) = (store.index_state(), store.clone());
-    let facts = match blocking(move || store.facts()).await {
-        Ok(Ok(facts)) => facts,
-        Ok(Err(error)) => return tracing::warn!(%error, "the folder cannot be counted"),
+    let (accounts, chosen) = (options.accounts.clone(), options.anonymous);
+    let looked = blocking(move || (store.facts(), access(accounts.as_ref(), chosen))).await;
+    let (facts, access) = match looked {
+        Ok((Ok(facts), access)) => (facts, access),
+        Ok((Err(error), _)) => return tracing::warn!(%error, "the folder cannot be counted"),
         Err(failure) => return tracing::warn!(%failure, "the folder cannot be counted"),
     };
     let banner = Banner {
@@ -153,10 +192,27 @@ async fn announce(
         host: &options.host,
         address: machine::address(),
         listening,
-        anonymous: options.anonymous,
+        fingerprint: options.tls.as_ref().map(ServerTls::fingerprint),
+        access,
     };
     banner.lines().iter().for_each(|line| output.line(line));
     output.flush();
+}
+
+/// Who may do what at this moment; `None` when the accounts cannot be read.
+fn access(accounts: Option<&Accounts>, chosen: Option<Role>) -> Option<Access> {
+    let accounts = accounts?;
+    let users = accounts.users().ok()?;
+    Some(Access {
+        anonymous: accounts.anonymous_role(chosen).ok()?,
+        users: users.map_or(0, |users| users.count()),
+    })
+}
+
+/// What may be read while the server runs, outside of its folders.
+fn files_read_later(arguments: &Arguments) -> Vec<PathBuf> {
+    let files = [&arguments.config, &arguments.tls_cert, &arguments.tls_key];
+    files.into_iter().flatten().cloned().collect()
 }
 
 async fn open(options: StoreOptions) -> Result<Store, Failure> {
@@ -197,23 +253,68 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| Failure::new(ErrorCode::Internal, format!("a thread failed: {error}")))
 }
 
-fn server_options(arguments: &Arguments) -> ServerOptions {
-    ServerOptions {
-        anonymous: arguments.anonymous.map_or(Role::Contributor, Role::from),
-        max_connections: arguments.max_connections.unwrap_or(DEFAULT_CONNECTIONS),
-        idle_timeout: arguments.idle_timeout.unwrap_or(DEFAULT_IDLE),
-        limit_rate: arguments.limit_rate,
-        host: machine::host_name(),
-    }
+fn root_of(arguments: &Arguments) -> PathBuf {
+    let root = arguments.root.clone();
+    root.unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT))
 }
 
-fn store_options(arguments: &Arguments) -> StoreOptions {
-    let usual = StoreOptions::new(DEFAULT_ROOT);
+/// The folders of the server, made when they are missing.
+fn places(arguments: &Arguments) -> Result<Places, Failure> {
+    let root = root_of(arguments);
+    let places = Places::open(&root, arguments.state_dir.as_deref());
+    places.map_err(|error| refused(root, &error))
+}
+
+/// What connections are encrypted with, unless they are to be plaintext.
+fn tls(arguments: &Arguments, places: &Places) -> Result<Option<ServerTls>, Failure> {
+    if arguments.switches.plaintext == Some(true) {
+        if arguments.tls_cert.is_some() || arguments.tls_key.is_some() {
+            return Err(
+                Failure::usage("without TLS there is no use for a certificate")
+                    .advise("leave out --plaintext, or --tls-cert and --tls-key"),
+            );
+        }
+        return Ok(None);
+    }
+    let tls = ServerTls::new(&open_identity(arguments, places)?);
+    tls.map(Some)
+        .map_err(|error| Failure::new(ErrorCode::Io, error.to_string()))
+}
+
+/// The key that the server proves itself with: one's own, or the one made at the first start.
+fn open_identity(arguments: &Arguments, places: &Places) -> Result<TlsIdentity, Failure> {
+    let (cert, key) = match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(cert), Some(key)) => (cert, key),
+        (None, None) => {
+            return TlsIdentity::open(&places.state).map_err(|error| {
+                let what = format!("the server's key in {}", show(&places.state_path));
+                Failure::new(ErrorCode::Io, format!("{what} cannot be used: {error}")).advise(
+                    "put it back from a backup; without one, remove it, and clients have to \
+                     be told the fingerprint of the new one",
+                )
+            });
+        }
+        _ => {
+            return Err(Failure::usage(
+                "a certificate is of no use without its key, and the reverse",
+            )
+            .advise("give both --tls-cert and --tls-key, or neither"));
+        }
+    };
+    TlsIdentity::from_files(cert, key).map_err(|error| {
+        let message = match &error {
+            IdentityError::Unusable(_) => format!("{}, {}: {error}", show(cert), show(key)),
+            _ => error.to_string(),
+        };
+        Failure::usage(message)
+            .advise("give --tls-cert and --tls-key PEM files that belong together")
+    })
+}
+
+fn store_options(arguments: &Arguments, places: &Places) -> StoreOptions {
+    let usual = StoreOptions::new(&places.root_path);
     StoreOptions {
-        root: arguments
-            .root
-            .clone()
-            .unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT)),
+        root: places.root_path.clone(),
         state_dir: arguments.state_dir.clone(),
         names: arguments.names.map_or(NameRules::Portable, NameRules::from),
         durability: arguments
@@ -226,4 +327,8 @@ fn store_options(arguments: &Arguments) -> StoreOptions {
             .keep_removed_size
             .unwrap_or(usual.keep_removed_size),
     }
+}
+
+fn show(path: &Path) -> String {
+    Printable(&path.to_string_lossy()).to_string()
 }

@@ -1,18 +1,24 @@
-use super::blocking;
-use crate::access::Role;
+use std::sync::Arc;
+
+use super::{Session, blocking};
 use crate::protocol::Failure;
 use crate::protocol::message::{ServerBody, ServerInfo};
 use crate::server::{Context, SOFTWARE};
 use crate::store::{Durability, NameRules};
 
-pub(super) async fn run(context: &Context, role: Role, version: u8) -> Result<ServerBody, Failure> {
-    let store = context.store.clone();
-    let facts = blocking(move || Ok(store.facts()?)).await?;
+pub(super) async fn run(
+    context: &Context,
+    session: Arc<Session>,
+    version: u8,
+) -> Result<ServerBody, Failure> {
+    let (store, user) = (context.store.clone(), session.user());
+    let (facts, role) = blocking(move || Ok((store.facts()?, session.role()?))).await?;
+    let tls = context.options.tls.as_ref();
     Ok(ServerBody::Info(Box::new(ServerInfo {
         software: SOFTWARE.to_owned(),
         protocol: version.into(),
         host: context.options.host.clone(),
-        identity: None,
+        identity: tls.map(|tls| tls.fingerprint().to_string()),
         uptime: context.started.elapsed().as_secs(),
         files: facts.files,
         bytes: facts.bytes,
@@ -23,8 +29,8 @@ pub(super) async fn run(context: &Context, role: Role, version: u8) -> Result<Se
         idle_timeout: context.options.idle_timeout.as_secs(),
         portable_names: facts.names == NameRules::Portable,
         durable: facts.durability == Durability::Fsync,
-        confined: false,
-        user: None,
+        confined: context.options.confined,
+        user,
         role: role.level(),
         capabilities: Vec::new(),
         unhashed_files: facts.unhashed_files,
@@ -35,11 +41,15 @@ pub(super) async fn run(context: &Context, role: Role, version: u8) -> Result<Se
         left_out_names: facts.left_out.names,
         left_out_twins: facts.left_out.twins,
         left_out_unreadable: facts.left_out.unreadable,
-        trash_files: 0,
-        trash_bytes: 0,
-        keep_removed: 0,
-        keep_removed_size: 0,
-        damaged_files: 0,
-        damaged: Vec::new(),
+        trash_files: facts.trash_files,
+        trash_bytes: facts.trash_bytes,
+        keep_removed: facts.keep_removed.as_secs(),
+        keep_removed_size: facts.keep_removed_size,
+        damaged_files: facts.damaged_files,
+        damaged: facts
+            .damaged
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect(),
     })))
 }

@@ -6,11 +6,16 @@ use crate::protocol::{Failure, WireError};
 use crate::store::{Cause, Store};
 use crate::types::{FileName, Item};
 
-pub(super) async fn run(store: &Store, name: String, dry_run: bool) -> Result<ServerBody, Failure> {
+pub(super) async fn run(
+    store: &Store,
+    name: String,
+    dry_run: bool,
+    cause: Cause,
+) -> Result<ServerBody, Failure> {
     let name = FileName::parse(&name).map_err(WireError::Name)?;
     let store = store.clone();
     let item = blocking(move || {
-        store.make_folder(&name, dry_run, &Cause::default())?;
+        store.make_folder(&name, dry_run, &cause)?;
         if !dry_run {
             info!(%name, "made a folder");
         }

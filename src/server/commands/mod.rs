@@ -1,32 +1,37 @@
 //! The commands with a single answer: one file and one function each, from typed request to answer.
 
 mod info;
+mod kick;
 mod make_folder;
 mod remove;
 mod rename;
+mod restore;
 mod stat;
 
-use crate::access::{Action, Role};
 use crate::protocol::message::{ClientBody, ServerBody};
 use crate::protocol::{ErrorCode, Failure, WireDigest};
+use crate::store::Cause;
 use crate::types::Precondition;
 
-use super::Context;
-use super::conversation::{allow, blocking};
+use super::conversation::blocking;
+use super::sessions::{Entered, Session};
+use super::{Context, permission};
 
 /// Does what the request says, and tells the answer.
 pub(super) async fn answer(
     context: &Context,
-    role: Role,
+    session: &Entered,
     version: u8,
+    cause: Cause,
     request: ClientBody,
 ) -> Result<ServerBody, Failure> {
-    if let Some(action) = needs(&request) {
-        allow(role, action)?;
+    if let Some(action) = permission::needs(&request) {
+        let session = session.session();
+        blocking(move || session.allow(action)).await?;
     }
     match request {
         ClientBody::Ping => Ok(ServerBody::Pong),
-        ClientBody::Info => info::run(context, role, version).await,
+        ClientBody::Info => info::run(context, session.session(), version).await,
         ClientBody::Stat { file, wait_for_id } => {
             stat::run(&context.store, file, wait_for_id).await
         }
@@ -35,16 +40,22 @@ pub(super) async fn answer(
             to,
             if_match,
             dry_run,
-        } => rename::run(&context.store, from, to, if_match, dry_run).await,
+        } => rename::run(&context.store, from, to, if_match, dry_run, cause).await,
         ClientBody::Remove {
             file,
             recursive,
             if_match,
             dry_run,
-        } => remove::run(&context.store, file, recursive, if_match, dry_run).await,
+        } => remove::run(&context.store, file, recursive, if_match, dry_run, cause).await,
         ClientBody::MakeFolder { name, dry_run } => {
-            make_folder::run(&context.store, name, dry_run).await
+            make_folder::run(&context.store, name, dry_run, cause).await
         }
+        ClientBody::Restore {
+            name,
+            version,
+            dry_run,
+        } => restore::run(&context.store, name, version, dry_run, cause).await,
+        ClientBody::Kick { id } => kick::run(&context.sessions, session, id).await,
         // The session lets none of the others come here.
         _ => Err(Failure::new(
             ErrorCode::Protocol,
@@ -57,18 +68,12 @@ pub(super) async fn answer(
 pub(super) fn changes(request: &ClientBody) -> bool {
     matches!(
         request,
-        ClientBody::Rename { .. } | ClientBody::Remove { .. } | ClientBody::MakeFolder { .. }
+        ClientBody::Rename { .. }
+            | ClientBody::Remove { .. }
+            | ClientBody::MakeFolder { .. }
+            | ClientBody::Restore { .. }
+            | ClientBody::Kick { .. }
     )
-}
-
-/// What a request needs permission for.
-fn needs(request: &ClientBody) -> Option<Action> {
-    match request {
-        ClientBody::Ping => None,
-        ClientBody::Rename { .. } | ClientBody::MakeFolder { .. } => Some(Action::Add),
-        ClientBody::Remove { .. } => Some(Action::Remove),
-        _ => Some(Action::Read),
-    }
 }
 
 fn precondition(if_match: Option<WireDigest>) -> Result<Precondition, Failure> {

@@ -12,12 +12,13 @@ pub(super) async fn run(
     recursive: bool,
     if_match: Option<WireDigest>,
     dry_run: bool,
+    cause: Cause,
 ) -> Result<ServerBody, Failure> {
     let file = FileRef::try_from(file)?;
     let precondition = precondition(if_match)?;
     let store = store.clone();
     let removed = blocking(move || {
-        let removed = store.remove(&file, recursive, precondition, dry_run, &Cause::default())?;
+        let removed = store.remove(&file, recursive, precondition, dry_run, &cause)?;
         if !dry_run {
             info!(name = %removed.item.name(), kept = removed.kept, "removed");
         }

@@ -169,5 +169,7 @@ impl IndexFile {
 fn configure(connection: &Connection) -> Result<(), IndexError> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Never a file in /tmp: a server may be confined to its own folders.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(())
 }

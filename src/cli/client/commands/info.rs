@@ -1,5 +1,4 @@
-use super::Outcome;
-use crate::access::Role;
+use super::{Outcome, role_name};
 use crate::cli::client::session::Session;
 use crate::cli::exit::Verdict;
 use crate::cli::json::{Body, InfoLine, LeftOutBody, LimitsBody, UnhashedBody};
@@ -24,6 +23,7 @@ fn line<'a>(info: &'a ServerInfo, server: &'a str) -> InfoLine<'a> {
         host: &info.host,
         identity: info.identity.as_deref(),
         uptime: info.uptime,
+        user: info.user.as_deref(),
         role: role(info),
         files: info.files,
         bytes: info.bytes,
@@ -40,6 +40,7 @@ fn line<'a>(info: &'a ServerInfo, server: &'a str) -> InfoLine<'a> {
             "native"
         },
         durability: if info.durable { "fsync" } else { "none" },
+        confined: info.confined,
         capabilities: &info.capabilities,
         unhashed: UnhashedBody {
             files: info.unhashed_files,
@@ -122,6 +123,13 @@ fn describe(info: &ServerInfo, server: &str) -> String {
             ),
         ),
         ("running for", units::span(info.uptime)),
+        (
+            "your user",
+            info.user.as_deref().map_or_else(
+                || "none (anonymous)".to_owned(),
+                |user| Printable(user).to_string(),
+            ),
+        ),
         ("your role", role(info).to_owned()),
         (
             "shared",
@@ -151,6 +159,14 @@ fn describe(info: &ServerInfo, server: &str) -> String {
             "durability",
             if info.durable { "fsync" } else { "none" }.to_owned(),
         ),
+        (
+            "confined",
+            match info.confined {
+                true => "to its own folders",
+                false => "no",
+            }
+            .to_owned(),
+        ),
         ("capabilities", list(capabilities, "none")),
         ("hashing", hashing),
         ("left out", list(left_out, "nothing")),
@@ -161,9 +177,8 @@ fn describe(info: &ServerInfo, server: &str) -> String {
     text
 }
 
-/// A role of a later version is told as what it is: one that we do not know.
 fn role(info: &ServerInfo) -> &'static str {
-    Role::from_level(info.role).map_or("unknown", Role::name)
+    role_name(info.role)
 }
 
 #[cfg(test)]
@@ -213,7 +228,9 @@ mod tests {
         let text = describe(&sample(), "nas:2222");
         for part in [
             "host          nas\\u{1b}[2J\n",
+            "your user     none (anonymous)\n",
             "your role     contributor\n",
+            "confined      no\n",
             "shared        1 file, 1.50 KiB\n",
             "left out      2 symbolic links",
         ] {
@@ -226,7 +243,8 @@ mod tests {
         let json =
             serde_json::to_string(&Line::from(Body::Info(line(&sample(), "nas:2222")))).unwrap();
         assert!(json.starts_with(r#"{"v":1,"type":"info","server":"nas:2222","software":"#));
-        assert!(json.contains(r#""role":"contributor""#));
+        assert!(json.contains(r#""user":null,"role":"contributor""#));
+        assert!(json.contains(r#""confined":false"#));
         assert!(json.contains(r#""left_out":{"links":2,"#));
     }
 }

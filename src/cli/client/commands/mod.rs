@@ -5,6 +5,7 @@ mod cat;
 mod get;
 mod help;
 mod info;
+mod kick;
 mod list;
 mod local;
 mod mkdir;
@@ -13,6 +14,7 @@ mod put;
 mod remote_folder;
 mod remove;
 mod rename;
+mod sessions;
 pub mod shell;
 mod stat;
 mod verify;
@@ -39,12 +41,24 @@ pub async fn run(session: &mut Session, command: Command) -> Outcome {
     }
     tracing::debug!(?command, "started");
     let was_connected = session.client.is_connected();
+    if needs_server(&command) {
+        session.log_in().await?;
+    }
     let outcome = run_in(session, command).await;
     if !was_connected && session.client.is_connected() {
         let role = session.client.role().map_or("unknown", Role::name);
         tracing::info!(server = %session.client.address(), role, "connected");
     }
     outcome
+}
+
+/// Whether a command speaks to the server; `cd` looks whether the folder is there.
+fn needs_server(command: &Command) -> bool {
+    match command {
+        Command::Pwd | Command::Lcd { .. } | Command::Lpwd | Command::Lls { .. } => false,
+        Command::Cd { dir } => dir.is_some(),
+        _ => true,
+    }
 }
 
 async fn run_in(session: &mut Session, command: Command) -> Outcome {
@@ -60,6 +74,8 @@ async fn run_in(session: &mut Session, command: Command) -> Outcome {
         Command::Verify(args) => verify::run(session, &args).await,
         Command::Info => info::run(session).await,
         Command::Ping => ping::run(session).await,
+        Command::Sessions => sessions::run(session).await,
+        Command::Kick { id } => kick::run(session, id).await,
         Command::Cd { dir } => remote_folder::change(session, dir.as_deref()).await,
         Command::Pwd => remote_folder::print(session),
         Command::Lcd { dir } => local::change(dir.as_deref()),
@@ -94,6 +110,12 @@ fn refused(output: &Output, action: &'static str, name: &str, failure: &Failure)
     let mut tally = Tally::default();
     tally.failed(failure.code);
     Verdict::Batch(tally)
+}
+
+/// The word for a role on the wire. One of a later version is told as what it is: one that we do not
+/// know.
+fn role_name(level: u8) -> &'static str {
+    Role::from_level(level).map_or("unknown", Role::name)
 }
 
 /// The answer to a word that is no command.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::process::{Command, ExitStatus, Stdio};
 
+use crate::cli::client::password::VARIABLE;
 use crate::cli::client::session::Input;
 use crate::cli::exit::{Ended, Verdict};
 use crate::cli::failure::Failure;
@@ -33,8 +34,15 @@ pub fn run(command: &str, input: Input) -> Ended {
     }
 }
 
+/// The user's shell, about to run `command`. It does not get to see this program's password.
+pub fn shell(command: &str) -> Command {
+    let mut shell = bare_shell(command);
+    shell.env_remove(VARIABLE);
+    shell
+}
+
 #[cfg(unix)]
-fn shell(command: &str) -> Command {
+fn bare_shell(command: &str) -> Command {
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
     let mut shell = Command::new(shell.unwrap_or_else(|| OsString::from("/bin/sh")));
     shell.arg("-c").arg(command);
@@ -42,7 +50,7 @@ fn shell(command: &str) -> Command {
 }
 
 #[cfg(not(unix))]
-fn shell(command: &str) -> Command {
+fn bare_shell(command: &str) -> Command {
     let shell = std::env::var_os("COMSPEC").unwrap_or_else(|| OsString::from("cmd"));
     let mut shell = Command::new(shell);
     shell.arg("/C").arg(command);

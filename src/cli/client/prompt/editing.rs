@@ -38,6 +38,10 @@ impl Helper {
         let Ok(mut session) = self.session.try_borrow_mut() else {
             return Vec::new();
         };
+        // Who is met for the first time may have to be asked about: not within a line.
+        if !session.client.was_connected() {
+            return Vec::new();
+        }
         let (folder, leaf) = complete::split_path(typed);
         let below = match folder {
             "" => session.folder.clone(),

@@ -107,9 +107,9 @@ fn greet(runtime: &Runtime, session: &Rc<RefCell<Session>>) -> Result<Ended, Fai
     let mut session = session.borrow_mut();
     let output = session.output.clone();
     let mut signals = listen(runtime)?;
-    let client = &mut session.client;
     let connected = runtime.block_on(supervise(&mut signals, &output, async {
-        client.connect().await?;
+        session.log_in().await?;
+        session.client.connect().await?;
         Ok(Verdict::Done)
     }));
     let address = session.client.address();
