@@ -72,7 +72,9 @@ pub fn next_step(code: ErrorCode) -> &'static str {
         IdentityChanged => {
             "somebody may be in between: compare with what 'fileshare-server identity' prints there, and only if the change is right correct the address or remove that line"
         }
-        Untrusted => "compare the key with what 'fileshare-server identity' prints there",
+        Untrusted => {
+            "compare the key with what 'fileshare-server identity' prints there, and give it in the address: --server fileshare://HOST:PORT#sha256:…"
+        }
         AlreadyExists => "choose another name",
         Conflict => "look at what stands there with 'stat', then decide",
         DigestMismatch => {

@@ -10,6 +10,7 @@ mod local;
 mod options;
 mod retry;
 mod rounds;
+mod trash;
 mod trust;
 mod upload;
 mod verify;
@@ -22,6 +23,7 @@ pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
 pub use batch::{Done, Download, FileReport, Source, Status, Target, Upload};
 pub use known_servers::KnownServers;
 pub use options::{ClientOptions, Credentials};
+pub use trash::{Kept, Removed, TakenBack, Undone};
 pub use trust::{Consent, FirstContact, Trust, TrustPolicy, Unattended};
 pub use verify::Verification;
 
@@ -59,6 +61,8 @@ pub struct Client {
     options: ClientOptions,
     dialler: Dialler,
     link: Option<Link>,
+    /// The command that changes belong to.
+    command: Option<u64>,
     /// Whether this client ever was connected: a cut after that is worth a retry.
     met: bool,
 }
@@ -78,6 +82,7 @@ impl Client {
             options,
             dialler,
             link: None,
+            command: None,
             met: false,
         }
     }
@@ -266,14 +271,15 @@ impl Client {
         self.ask_item(request, Repeat::Never).await
     }
 
-    /// Removes a file, or with `recursive` a folder. Returns what was removed.
+    /// Removes a file, or with `recursive` a folder. Returns what was removed, and whether it is
+    /// kept in the trash.
     pub async fn remove(
         &mut self,
         file: &FileRef,
         recursive: bool,
         precondition: Precondition,
         dry_run: bool,
-    ) -> Result<Item, ClientError> {
+    ) -> Result<Removed, ClientError> {
         let request = ClientBody::Remove {
             file: file.into(),
             recursive,
@@ -281,8 +287,9 @@ impl Client {
             dry_run,
         };
         match self.ask(request, Repeat::Never).await? {
-            ServerBody::Removed { item, .. } => {
-                Item::try_from(item).map_err(|error| link::broken(&error))
+            ServerBody::Removed { item, kept } => {
+                let item = Item::try_from(item).map_err(|error| link::broken(&error))?;
+                Ok(Removed { item, kept })
             }
             other => Err(unexpected(&other)),
         }
@@ -312,6 +319,13 @@ impl Client {
         progress: Arc<dyn Progress>,
         report: &mut (dyn FnMut(FileReport) + Send),
     ) -> Result<u64, ClientError> {
+        if self.command.is_none() {
+            // The whole batch is one command, however many connections it takes.
+            self.begin_command();
+            let put = upload::put(self, files, dry_run, progress, report).await;
+            self.command = None;
+            return put;
+        }
         upload::put(self, files, dry_run, progress, report).await
     }
 
@@ -383,11 +397,20 @@ impl Client {
     /// Taking it out is what makes dropping a future safe: a connection in the middle of something
     /// is never used again.
     async fn take_link(&mut self) -> Result<Link, Failure> {
-        if let Some(mut link) = self.link.take()
-            && !link.was_closed().await
-        {
-            return Ok(link);
+        let mut link = match self.link.take() {
+            Some(mut link) => match link.was_closed().await {
+                true => self.dial().await?,
+                false => link,
+            },
+            None => self.dial().await?,
+        };
+        if let Some(command) = self.command {
+            link.belong_to(command).await?;
         }
+        Ok(link)
+    }
+
+    async fn dial(&mut self) -> Result<Link, Failure> {
         let link = self.dialler.dial().await?;
         self.met = true;
         Ok(link)

@@ -29,6 +29,8 @@ type FileResult = (u32, Result<Entry, Failure>);
 /// An upload that is under way.
 struct Batch {
     number: u32,
+    /// On whose behalf the files are stored.
+    cause: Cause,
     /// The files that are described and not closed yet, the next one first.
     described: VecDeque<Described>,
     receiving: Receiving<StoreSink>,
@@ -54,6 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         let (sender, results) = mpsc::unbounded_channel();
         let mut batch = Batch {
             number,
+            cause: self.cause(),
             described: VecDeque::new(),
             receiving: Receiving::new(sender),
             results,
@@ -136,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     /// Says for each file of a page whether it may be sent.
     async fn examine(&mut self, files: Vec<UploadFile>, batch: &mut Batch) -> Result<(), NetError> {
         let (store, session) = (self.context.store.clone(), self.session.session());
-        let cause = self.cause();
+        let cause = batch.cause.clone();
         let work = blocking(move || {
             let examined = files
                 .into_iter()

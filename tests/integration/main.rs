@@ -13,6 +13,9 @@ mod harness;
 mod hostile_names;
 mod hostile_server;
 mod house;
+mod identity;
+mod impostors;
+mod junk;
 #[cfg(target_os = "linux")]
 mod limits;
 mod logins;
