@@ -10,7 +10,7 @@ use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadResult, Verdict,
 };
 use fileshare::protocol::{ErrorCode, Failure, WireDigest, WireEntry, WireItem, WireRef};
-use fileshare::types::{Digest, Entry, FileName, FileRef, Item, Timestamp};
+use fileshare::types::{Digest, Entry, FileName, FileRef, Item, Printable, Timestamp, UserName};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -23,8 +23,12 @@ fuzz_target!(|input: &[u8]| {
 
 fn client(body: ClientBody) {
     match body {
-        ClientBody::Hello { .. }
-        | ClientBody::Ping
+        ClientBody::Hello { login, .. } => {
+            if let Some(login) = login {
+                user(&login.user);
+            }
+        }
+        ClientBody::Ping
         | ClientBody::Info
         | ClientBody::Download { .. }
         | ClientBody::Upload { .. }
@@ -69,6 +73,12 @@ fn server(body: ServerBody) {
         | ServerBody::UploadEnd
         | ServerBody::Alive => {}
         ServerBody::Refused { code, detail } => failure(code, &detail),
+        ServerBody::Sessions { sessions, .. } => {
+            for session in sessions {
+                session.user.iter().for_each(|name| user(name));
+                printable(&Printable(&session.address).to_string());
+            }
+        }
         ServerBody::Page { items, .. } => items.into_iter().for_each(item),
         ServerBody::Item(one) => item(one),
         ServerBody::File(file) => about_file(file),
@@ -107,6 +117,13 @@ fn name(text: &str) {
         assert!(!text.starts_with('/') && text.len() <= FileName::MAX_BYTES);
         printable(&name.to_string());
         let _ = (name.check_portable(), name.fold());
+    }
+}
+
+fn user(text: &str) {
+    if let Ok(name) = text.parse::<UserName>() {
+        assert_eq!(name.to_string(), text, "refused, never repaired");
+        printable(text);
     }
 }
 

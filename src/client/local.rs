@@ -197,9 +197,20 @@ pub(super) enum LocalSink {
     Stream(Box<dyn Write + Send>),
 }
 
+/// From this size on room is set aside for a file while it comes, in bytes.
+const RESERVED_FROM: u64 = 1024 * 1024;
+
+/// How much room is set aside beyond what came, in bytes: a server that announces much and sends
+/// nothing takes none.
+const RESERVED_AHEAD: u64 = 64 * 1024 * 1024;
+
 /// A file that is being downloaded, under a hidden name beside its real one.
 pub(super) struct FileSink {
     staged: StagedFile,
+    /// What the server announced, what came of it, and for how much room is set aside, in bytes.
+    size: u64,
+    received: u64,
+    reserved: u64,
     folder: Folder,
     path: PathBuf,
     leaf: String,
@@ -231,9 +242,15 @@ impl FileSink {
             ),
             _ => failed(error),
         })?;
-        staged.reserve(entry.size).map_err(failed)?;
+        // A disk without the room says so now, and not in mid-transfer.
+        if folder.free_space().is_some_and(|free| free < entry.size) {
+            return Err(failed(ErrorKind::StorageFull.into()));
+        }
         Ok(FileSink {
             staged,
+            size: entry.size,
+            received: 0,
+            reserved: 0,
             folder,
             path: path.to_owned(),
             leaf: leaf.to_owned(),
@@ -241,6 +258,15 @@ impl FileSink {
             executable: entry.executable,
             on_conflict,
         })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.received = self.received.saturating_add(bytes.len() as u64);
+        if self.size >= RESERVED_FROM && self.received > self.reserved {
+            self.reserved = self.received.saturating_add(RESERVED_AHEAD).min(self.size);
+            self.staged.reserve(self.reserved)?;
+        }
+        self.staged.write_all(bytes)
     }
 
     fn publish(self) -> Result<PathBuf, Failure> {
@@ -282,7 +308,7 @@ impl Sink for LocalSink {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
             LocalSink::File(file) => {
-                let written = file.staged.write_all(bytes);
+                let written = file.write(bytes);
                 written.map_err(|error| io_failure(&file.path, &error))
             }
             LocalSink::Stream(stream) => stream.write_all(bytes).map_err(|error| output(&error)),

@@ -7,6 +7,7 @@ mod connection;
 mod dial;
 mod error;
 mod heartbeat;
+mod pace;
 mod preface;
 mod reader;
 mod throttle;

@@ -6,9 +6,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout};
 
+use super::pace::{Pace, TooSlow};
 use super::{NetError, Throttle};
 use crate::protocol::frame::{BodyLimits, FrameHeader, FrameKind, HEADER_BYTES};
-use crate::protocol::limits::{DATA_CHUNK, MESSAGE_TIME, MIN_RATE, RATE_WINDOW};
+use crate::protocol::limits::{DATA_CHUNK, MESSAGE_TIME};
 
 /// A frame that arrived whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,22 +43,11 @@ pub struct FrameReader<R> {
     idle_wait: Duration,
     /// How long the frame that has begun to arrive was waited for.
     message_wait: Duration,
-    stream_wait: StreamWait,
+    /// How fast file content comes.
+    pace: Pace,
     throttle: Option<Arc<Throttle>>,
     /// Not to read any more before this time: what was read has to be paid for first.
     paused_until: Option<Instant>,
-}
-
-/// How much of a file came during how much waiting. Time in which this side did not want to read
-/// does not count: the sender could not send then.
-#[derive(Debug, Default)]
-struct StreamWait {
-    /// In this window, and what came in it.
-    waited: Duration,
-    bytes: u64,
-    /// What was waited in this window when bytes last came, and in silence before the window.
-    heard_at: Duration,
-    silent_before: Duration,
 }
 
 /// The buffer grows by at most this much ahead of what has arrived.
@@ -71,7 +61,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             buffer: BytesMut::new(),
             idle_wait: Duration::ZERO,
             message_wait: Duration::ZERO,
-            stream_wait: StreamWait::default(),
+            pace: Pace::default(),
             throttle,
             paused_until: None,
         }
@@ -92,7 +82,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 self.idle_wait = Duration::ZERO;
                 self.message_wait = Duration::ZERO;
                 if matches!(frame, Frame::Message(_)) {
-                    self.stream_wait = StreamWait::default();
+                    self.pace = Pace::default();
                 }
                 return Ok(frame);
             }
@@ -142,7 +132,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         let begun = !self.buffer.is_empty();
         let (allowed, waited) = match patience {
-            Patience::Stream => (self.stream_wait.allowed(), &mut self.stream_wait.waited),
+            Patience::Stream => (self.pace.allowed(), self.pace.waited()),
             Patience::Listening if !begun => (LISTENING, &mut self.idle_wait),
             Patience::Idle(idle) if !begun => {
                 (idle.saturating_sub(self.idle_wait), &mut self.idle_wait)
@@ -183,7 +173,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 Err(NetError::Timeout("nothing was heard in time"))
             }
             Patience::Idle(_) | Patience::Listening => Ok(()),
-            Patience::Stream => self.stream_wait.add(bytes as u64),
+            Patience::Stream => self.pace.add(bytes as u64).map_err(|slow| {
+                NetError::Timeout(match slow {
+                    TooSlow::Silent => "file content stopped coming",
+                    TooSlow::Slow => "file content came too slowly",
+                })
+            }),
         }
     }
 }
@@ -206,37 +201,6 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         *self.total += self.since.elapsed();
-    }
-}
-
-impl StreamWait {
-    /// How long to wait for the next bytes: until the window ends, and no longer than a window in
-    /// silence, wherever that began.
-    fn allowed(&self) -> Duration {
-        let silence = self.waited.saturating_sub(self.heard_at);
-        let window = RATE_WINDOW.saturating_sub(self.waited);
-        window.min(RATE_WINDOW.saturating_sub(self.silent_before + silence))
-    }
-
-    fn add(&mut self, bytes: u64) -> Result<(), NetError> {
-        if bytes > 0 {
-            self.bytes += bytes;
-            self.heard_at = self.waited;
-            self.silent_before = Duration::ZERO;
-        } else if self.silent_before + self.waited.saturating_sub(self.heard_at) >= RATE_WINDOW {
-            return Err(NetError::Timeout("file content stopped coming"));
-        }
-        if self.waited < RATE_WINDOW {
-            return Ok(());
-        }
-        if self.bytes < MIN_RATE * RATE_WINDOW.as_secs() {
-            return Err(NetError::Timeout("file content came too slowly"));
-        }
-        *self = StreamWait {
-            silent_before: self.silent_before + self.waited.saturating_sub(self.heard_at),
-            ..StreamWait::default()
-        };
-        Ok(())
     }
 }
 

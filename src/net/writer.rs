@@ -1,15 +1,14 @@
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
+use super::pace::Pace;
 use super::{NetError, Throttle};
 use crate::protocol::codec;
 use crate::protocol::frame::{FrameHeader, FrameKind, HEADER_BYTES};
-use crate::protocol::limits::{MIN_RATE, RATE_WINDOW};
 
 /// Writes frames: small ones are gathered, large ones go out as they are.
 ///
@@ -118,27 +117,20 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     async fn write_out(&mut self, body: &[u8]) -> Result<(), NetError> {
         let mut gathered = self.buffer.as_slice();
         let mut body = body;
-        let mut waited = Duration::ZERO;
-        let mut bytes = 0;
+        let mut pace = Pace::default();
         self.whole = false;
         while !(gathered.is_empty() && body.is_empty()) {
             let slices = [IoSlice::new(gathered), IoSlice::new(body)];
             let started = Instant::now();
-            let allowed = RATE_WINDOW.saturating_sub(waited);
-            let written = match timeout(allowed, self.stream.write_vectored(&slices)).await {
+            let written = match timeout(pace.allowed(), self.stream.write_vectored(&slices)).await {
                 Ok(Ok(0)) => return Err(NetError::Cut(std::io::ErrorKind::WriteZero.into())),
                 Ok(Ok(written)) => written,
                 Ok(Err(error)) => return Err(NetError::Cut(error)),
                 Err(_) => 0,
             };
-            waited += started.elapsed();
-            bytes += written as u64;
-            if waited >= RATE_WINDOW {
-                if bytes < MIN_RATE * RATE_WINDOW.as_secs() {
-                    return Err(NetError::Timeout("the other side stopped reading"));
-                }
-                (waited, bytes) = (Duration::ZERO, 0);
-            }
+            *pace.waited() += started.elapsed();
+            pace.add(written as u64)
+                .map_err(|_| NetError::Timeout("the other side stopped reading"))?;
             let from_gathered = written.min(gathered.len());
             gathered = gathered.get(from_gathered..).unwrap_or_default();
             body = body.get(written - from_gathered..).unwrap_or_default();
@@ -154,6 +146,8 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::net::{Frame, FrameReader, Patience};
     use crate::protocol::frame::BodyLimits;
 
@@ -207,6 +201,17 @@ mod tests {
         let mut writer = FrameWriter::new(near, None);
         let result = writer.data(&vec![0; 1 << 20]).await;
         assert!(matches!(result, Err(NetError::Timeout(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_reading_is_given_up_after_one_window_however_much_it_took_before() {
+        let (near, _far) = tokio::io::duplex(500_000);
+        let mut writer = FrameWriter::new(near, None);
+        let started = Instant::now();
+        let result = writer.data(&vec![0; 1 << 20]).await;
+        assert!(matches!(result, Err(NetError::Timeout(_))));
+        let waited = started.elapsed();
+        assert!(waited <= Duration::from_secs(31), "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,6 @@
 //! A conversation with a running server by somebody who controls every byte and its time.
 
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fileshare::net;
@@ -10,11 +9,11 @@ use fileshare::protocol::frame::HEADER_BYTES;
 use fileshare::protocol::limits::MAX_PAGE_BODY;
 use fileshare::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
 use fileshare::types::Digest;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::harness::{RunningServer, serve, serve_plaintext};
+use crate::tools::transport::{AnyStream, Transport};
 use crate::wire::{begin, end, upload_file};
 
 /// What a client says first, and a server that agrees.
@@ -23,77 +22,45 @@ const PREFACE: &[u8; 8] = b"FSHR\x01\x01\0\0";
 /// So many shake hands at once.
 static TURNS: Semaphore = Semaphore::const_new(4);
 
-/// Bytes in both directions, over whatever.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-/// What a conversation travels in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    Plaintext,
-    Tls,
+/// Connects, and shakes hands with whatever key.
+pub async fn dial(transport: Transport, address: &str) -> Result<Guest, net::NetError> {
+    // Handshakes are work for this process too, and have a deadline at the server.
+    let _turn = TURNS.acquire().await.expect("never closed");
+    let since = Some(Instant::now());
+    let stream = connect(address).await?;
+    let stream: AnyStream = match transport {
+        Transport::Plaintext => Box::new(stream),
+        Transport::Tls => Box::new(net::secure(stream, "localhost").await?.0),
+    };
+    Ok(Guest {
+        stream,
+        number: 0,
+        since,
+    })
 }
 
-impl Transport {
-    /// Every transport that the programs have.
-    pub const ALL: &[Transport] = &[Transport::Plaintext, Transport::Tls];
-
-    /// The option that a server needs for it.
-    pub fn options(self) -> &'static [&'static str] {
-        match self {
-            Transport::Plaintext => &["--plaintext"],
-            Transport::Tls => &[],
-        }
+/// Connects and greets.
+pub async fn visit(transport: Transport, address: &str) -> io::Result<Guest> {
+    let mut guest = dial(transport, address).await.map_err(io::Error::other)?;
+    guest.write(PREFACE).await?;
+    guest.write(&hello()).await?;
+    let mut answer = [0; 8];
+    guest.stream.read_exact(&mut answer).await?;
+    if &answer != PREFACE {
+        return Err(io::Error::other(format!("refused: {answer:?}")));
     }
-
-    /// A server process that speaks it.
-    pub fn serve(self, root: &Path, options: &[&str]) -> RunningServer {
-        match self {
-            Transport::Plaintext => serve_plaintext(root, options),
-            Transport::Tls => serve(root, options),
+    match guest.hear().await? {
+        ServerBody::Welcome { .. } => {
+            guest.since = None;
+            Ok(guest)
         }
-    }
-
-    /// Connects, and shakes hands with whatever key.
-    pub async fn dial(self, address: &str) -> Result<Guest, net::NetError> {
-        // Handshakes are work for this process too, and have a deadline at the server.
-        let _turn = TURNS.acquire().await.expect("never closed");
-        let since = Some(Instant::now());
-        let stream = connect(address).await?;
-        let stream: Box<dyn Stream> = match self {
-            Transport::Plaintext => Box::new(stream),
-            Transport::Tls => Box::new(net::secure(stream, "localhost").await?.0),
-        };
-        Ok(Guest {
-            stream,
-            number: 0,
-            since,
-        })
-    }
-
-    /// Connects and greets.
-    pub async fn visit(self, address: &str) -> io::Result<Guest> {
-        let mut guest = self.dial(address).await.map_err(io::Error::other)?;
-        guest.write(PREFACE).await?;
-        guest.write(&hello()).await?;
-        let mut answer = [0; 8];
-        guest.stream.read_exact(&mut answer).await?;
-        if &answer != PREFACE {
-            return Err(io::Error::other(format!("refused: {answer:?}")));
-        }
-        match guest.hear().await? {
-            ServerBody::Welcome { .. } => {
-                guest.since = None;
-                Ok(guest)
-            }
-            other => Err(io::Error::other(format!("{other:?}"))),
-        }
+        other => Err(io::Error::other(format!("{other:?}"))),
     }
 }
 
 /// One side of a conversation.
 pub struct Guest {
-    stream: Box<dyn Stream>,
+    stream: AnyStream,
     /// The number of the request that was made last.
     number: u32,
     /// When it came, until it has greeted.

@@ -286,3 +286,31 @@ fn an_id_that_was_asked_for_is_the_id_that_is_got() {
         }
     }
 }
+
+/// Row “peer chooses our resources” of wire, memory, time: a server that announces much and sends
+/// little takes hardly any room.
+#[cfg(unix)]
+#[test]
+fn what_a_server_announces_takes_no_room_before_it_comes() {
+    use std::os::unix::fs::MetadataExt;
+
+    let mut large = entry("a", b"");
+    large.size = 2 << 30;
+    let answer = vec![begin(0, Some(large)), Say::Data(vec![7; 1 << 20])];
+    let server = EvilServer::saying(Transport::Plaintext, answer);
+    let desk = Desk::new();
+    let mut client = server.client(&desk.path(), &["get", "a"]).spawn().unwrap();
+    let partial = desk.path().join(".fileshare-a.part");
+    let came = || std::fs::metadata(&partial).is_ok_and(|found| found.len() == 1 << 20);
+    for _ in 0..2000 {
+        if came() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(came());
+    let room = std::fs::metadata(&partial).unwrap().blocks() * 512;
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert!(room <= 66 << 20, "{room} bytes are taken");
+}

@@ -7,6 +7,9 @@ mod confinement;
 mod conversation;
 mod cuts;
 #[cfg(target_os = "linux")]
+mod deadlines;
+mod flips;
+#[cfg(target_os = "linux")]
 mod guest;
 mod harness;
 #[cfg(unix)]
@@ -19,6 +22,10 @@ mod junk;
 #[cfg(target_os = "linux")]
 mod limits;
 mod logins;
+#[cfg(target_os = "linux")]
+mod measure;
+#[cfg(unix)]
+mod negotiated;
 #[cfg(unix)]
 mod private_files;
 #[cfg(unix)]

@@ -177,10 +177,16 @@ impl<'a, 'b> Supervision<'a, 'b> {
 
     fn stored(&mut self, index: u32, entry: WireEntry) -> Result<(), Failure> {
         let entry = Entry::try_from(entry).map_err(|error| link::broken(&error))?;
-        let Some(sent) = self.rounds.get(index).map(|file| file.sent) else {
+        let Some(file) = self.rounds.get(index) else {
             return Ok(());
         };
+        let sent = file.sent;
         let sent = sent.ok_or_else(|| link::broken("it stored a file before its end"))?;
+        if file.on_conflict != OnConflict::Rename && file.name != entry.name {
+            let (asked, stored) = (&file.name, &entry.name);
+            let message = format!("it was given {asked} and stored {stored}");
+            return Err(link::broken(&message));
+        }
         let outcome = match entry.id {
             Some(id) if id == sent.digest && entry.size == sent.bytes => Ok(Done {
                 status: Status::Done,
