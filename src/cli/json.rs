@@ -61,6 +61,8 @@ pub enum Body<'a> {
     /// What the server says of itself.
     Info(InfoLine<'a>),
     /// Somebody's session on the server.
+    /// A stored file that is not as it was stored.
+    Scrub(ScrubLine<'a>),
     /// A file that was replaced or removed and is kept.
     Kept(KeptLine<'a>),
     Session(SessionLine<'a>),
@@ -150,6 +152,26 @@ impl Id {
     pub fn of(entry: Option<&Entry>) -> Self {
         Id(entry.and_then(|entry| entry.id).map(|id| id.to_string()))
     }
+}
+
+/// See [`Body::Scrub`].
+#[derive(Debug, Default, Serialize)]
+pub struct ScrubLine<'a> {
+    /// The file.
+    pub name: &'a str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// `damaged` or `unreadable`.
+    pub status: &'a str,
+    /// The id that is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
+    /// The id of what is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// Why it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody<'a>>,
 }
 
 /// See [`Body::Kept`].

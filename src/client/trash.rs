@@ -13,6 +13,13 @@ pub struct Removed {
     pub kept: bool,
 }
 
+impl Removed {
+    /// The name that it had.
+    pub fn name(&self) -> &FileName {
+        self.item.name()
+    }
+}
+
 /// A file that was replaced or removed and is kept on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {

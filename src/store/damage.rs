@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::{Connection, params};
 
 use super::error::IndexError;
+use super::index::Row;
 use super::inner::Inner;
 use crate::disk::FileFacts;
 use crate::types::{FileName, Timestamp};
@@ -55,7 +56,7 @@ impl Damage {
     }
 
     /// Notes that a file is damaged.
-    pub(super) fn mark(&self, name: &FileName, facts: &FileFacts) -> Result<(), IndexError> {
+    pub(super) fn mark(&self, row: &Row) -> Result<(), IndexError> {
         self.with(true, |connection| {
             connection
                 .prepare_cached(
@@ -63,11 +64,11 @@ impl Damage {
                      WHERE (SELECT count(*) FROM damaged) < ?6",
                 )?
                 .execute(params![
-                    name.as_str(),
-                    facts.size.cast_signed(),
-                    facts.modified.seconds(),
-                    facts.modified.nanoseconds(),
-                    facts.inode.cast_signed(),
+                    row.name.as_str(),
+                    row.size.cast_signed(),
+                    row.modified.seconds(),
+                    row.modified.nanoseconds(),
+                    row.inode.cast_signed(),
                     REMEMBERED,
                 ])?;
             Ok(())

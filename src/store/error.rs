@@ -206,6 +206,12 @@ pub enum OpenError {
         /// The folder to share.
         root: PathBuf,
     },
+    /// Nothing is recorded of a folder that was never served.
+    #[error("{} was never served: there is nothing to compare with", root.display())]
+    NeverServed {
+        /// The folder.
+        root: PathBuf,
+    },
     /// A folder cannot be made or opened.
     #[error("{} cannot be used: {source}", path.display())]
     Io {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::damage::Damage;
 use super::error::OpenError;
@@ -22,6 +23,10 @@ use super::staging::Staging;
 use super::sweeper::{Sweep, sweep};
 use super::trash::Trash;
 use crate::disk::{FileLock, Folder, LockError};
+
+/// How often, and after which pauses, to try again when the lock is held.
+const PROBED: u32 = 3;
+const PROBE: Duration = Duration::from_millis(20);
 
 /// How many files are synced at a time: so many share the disk's journal commits.
 const SYNCERS: usize = 8;
@@ -204,7 +209,15 @@ fn lock(
     state_path: &Path,
     state: &Folder,
 ) -> Result<Locks, OpenError> {
-    let state = FileLock::acquire(state, "lock").map_err(|error| match error {
+    let mut acquired = FileLock::acquire(state, "lock");
+    for _ in 0..PROBED {
+        // Somebody may only be looking whether it is held.
+        if let Err(LockError::Held { .. }) = acquired {
+            thread::sleep(PROBE);
+            acquired = FileLock::acquire(state, "lock");
+        }
+    }
+    let state = acquired.map_err(|error| match error {
         LockError::Held { pid } => OpenError::InUse {
             root: root_path.to_owned(),
             pid,

@@ -114,6 +114,12 @@ fn info() -> ServerInfo {
         left_out_names: u64::MAX,
         left_out_twins: u64::MAX,
         left_out_unreadable: u64::MAX,
+        trash_files: u64::MAX,
+        trash_bytes: u64::MAX,
+        keep_removed: u64::MAX,
+        keep_removed_size: u64::MAX,
+        damaged_files: u64::MAX,
+        damaged: vec![bad(), bad()],
     }
 }
 
@@ -153,6 +159,10 @@ fn answers() -> Vec<(&'static [&'static str], &'static str, Vec<Say>)> {
         last: true,
     };
     let item = || vec![say(ServerBody::Item(WireItem::File(sly())))];
+    let removed = || {
+        let item = WireItem::File(sly());
+        vec![say(ServerBody::Removed { item, kept: false })]
+    };
     let failed = UploadResult::Failed {
         index: 0,
         code: 1,
@@ -185,7 +195,7 @@ fn answers() -> Vec<(&'static [&'static str], &'static str, Vec<Say>)> {
         ),
         (&["stat", "a"], "EVIL", item()),
         (&["rename", "a", "b"], "", item()),
-        (&["remove", "a"], "", item()),
+        (&["remove", "a"], "", removed()),
         (&["mkdir", "a"], "", item()),
         (&["list"], "EVIL", refused()),
         (&["stat", "a"], "EVIL", refused()),

@@ -35,7 +35,7 @@ Examples:
     version,
     disable_help_flag = true,
     disable_help_subcommand = true,
-    override_usage = "fileshare-server [OPTIONS] [ROOT]\n       fileshare-server user|identity …",
+    override_usage = "fileshare-server [OPTIONS] [ROOT]\n       fileshare-server user|identity|scrub …",
     after_help = AFTER_HELP
 )]
 pub struct Arguments {

@@ -9,6 +9,7 @@ mod confine;
 mod listen;
 mod machine;
 mod password;
+mod scrub;
 
 use std::ffi::OsString;
 use std::io;
@@ -57,12 +58,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
         Err(error) => return explain(&output, &error),
     };
     let done = match arguments.command.take() {
-        None => start(&output, arguments),
+        None => start(&output, arguments).map(|()| exit::DONE),
         Some(command) => command::run(&output, arguments, command),
     };
     output.flush();
     match done {
-        Ok(()) => exit::DONE,
+        Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
             exit::of_error(failure.code)
@@ -236,6 +237,10 @@ fn refused(root: PathBuf, error: &OpenError) -> Failure {
             "choose a --state-dir outside of the folder",
         ),
         OpenError::NotFolder { .. } => (ErrorCode::Usage, "give a folder"),
+        OpenError::NeverServed { .. } => (
+            ErrorCode::NotFound,
+            "give the folder that a fileshare-server has served, and its --state-dir",
+        ),
         OpenError::Io { .. } | OpenError::Index { .. } => (
             ErrorCode::Io,
             "check that the folder may be written to (a read-only one needs --state-dir), or choose another ROOT",

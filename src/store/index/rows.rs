@@ -216,6 +216,26 @@ impl Rows<'_> {
             })
     }
 
+    /// The first files after `after` that have an id.
+    pub(in crate::store) fn hashed(&self, after: &str, limit: u32) -> rusqlite::Result<Vec<Row>> {
+        self.collect(
+            &format!(
+                "SELECT {COLUMNS} FROM files WHERE id IS NOT NULL AND name > ?1
+                 ORDER BY name LIMIT ?2"
+            ),
+            (after, limit),
+        )
+    }
+
+    /// How many files have an id, and their bytes.
+    pub(in crate::store) fn hashed_totals(&self) -> rusqlite::Result<(u64, u64)> {
+        self.0
+            .prepare_cached("SELECT count(*), total(size) FROM files WHERE id IS NOT NULL")?
+            .query_row([], |row| {
+                Ok((row.get::<_, u32>(0)?.into(), row.get::<_, f64>(1)? as u64))
+            })
+    }
+
     /// How many files have no id yet, and their bytes.
     pub(in crate::store) fn unhashed_totals(&self) -> rusqlite::Result<(u64, u64)> {
         self.0

@@ -11,6 +11,7 @@ mod listing;
 mod mounts;
 mod opening;
 mod reading;
+mod scrub;
 mod trash;
 mod undo;
 
