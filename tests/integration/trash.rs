@@ -37,7 +37,12 @@ impl Setting {
     }
 
     fn put(&self, name: &str, content: &str) {
-        std::fs::write(self.desk.path().join("file"), content).unwrap();
+        let path = self.desk.path().join("file");
+        std::fs::write(&path, content).unwrap();
+        // A young file could have been changed again without anybody being able to tell.
+        let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(old).unwrap();
         self.ok(&["put", "file", "--as", name, "--on-conflict", "overwrite"]);
     }
 
