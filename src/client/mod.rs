@@ -366,7 +366,7 @@ impl Client {
     async fn ask(&mut self, request: ClientBody, repeat: Repeat) -> Result<ServerBody, Failure> {
         let mut retries = Retries::new(&self.options);
         loop {
-            match self.ask_once(request.clone()).await {
+            match self.ask_once(request.clone(), repeat).await {
                 Err(failure) if repeat == Repeat::Safe && self.may_retry(&failure) => {
                     retries.wait(failure).await?;
                 }
@@ -381,8 +381,15 @@ impl Client {
         }
     }
 
-    async fn ask_once(&mut self, request: ClientBody) -> Result<ServerBody, Failure> {
-        let mut link = self.take_link().await?;
+    async fn ask_once(
+        &mut self,
+        request: ClientBody,
+        repeat: Repeat,
+    ) -> Result<ServerBody, Failure> {
+        let mut link = match repeat {
+            Repeat::Safe => self.take_link().await?,
+            Repeat::Never => self.take_link_for_change().await?,
+        };
         let number = link.request(request).await?;
         let (_, body) = link.answer(number).await?;
         self.link = Some(link);
@@ -397,22 +404,22 @@ impl Client {
     /// Taking it out is what makes dropping a future safe: a connection in the middle of something
     /// is never used again.
     async fn take_link(&mut self) -> Result<Link, Failure> {
-        let mut link = match self.link.take() {
-            Some(mut link) => match link.was_closed().await {
-                true => self.dial().await?,
-                false => link,
-            },
-            None => self.dial().await?,
-        };
-        if let Some(command) = self.command {
-            link.belong_to(command).await?;
+        if let Some(mut link) = self.link.take()
+            && !link.was_closed().await
+        {
+            return Ok(link);
         }
+        let link = self.dialler.dial().await?;
+        self.met = true;
         Ok(link)
     }
 
-    async fn dial(&mut self) -> Result<Link, Failure> {
-        let link = self.dialler.dial().await?;
-        self.met = true;
+    /// The same, for a request that changes something.
+    async fn take_link_for_change(&mut self) -> Result<Link, Failure> {
+        let mut link = self.take_link().await?;
+        if let Some(command) = self.command {
+            link.belong_to(command).await?;
+        }
         Ok(link)
     }
 

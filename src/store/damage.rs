@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, params};
 
+use super::database::open_private;
 use super::error::IndexError;
 use super::index::Row;
 use super::inner::Inner;
@@ -182,8 +183,7 @@ impl Inner {
 }
 
 fn connect(path: &Path) -> Result<Connection, IndexError> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    let connection = open_private(path)?;
     connection.execute_batch(TABLES)?;
     Ok(connection)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::cause::Cause;
+use super::database::open_private;
 use super::error::IndexError;
 use super::trash::When;
 use crate::disk::{FileFacts, FileKind};
@@ -294,8 +295,7 @@ impl Journal {
 }
 
 fn connect(path: &Path) -> Result<Connection, IndexError> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    let connection = open_private(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;

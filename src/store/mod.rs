@@ -12,6 +12,7 @@ mod answer;
 mod cause;
 mod content;
 mod damage;
+mod database;
 mod error;
 mod hash_slots;
 mod hasher;
