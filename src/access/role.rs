@@ -69,17 +69,23 @@ pub enum Action {
     Overwrite,
     /// Remove a file or folder.
     Remove,
+    /// See what was removed, and bring it back.
+    Restore,
+    /// Take back what one did oneself.
+    Undo,
     /// See other people's sessions, or end one.
     Administer,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 5] = [
+    pub const ALL: [Action; 7] = [
         Action::Read,
         Action::Add,
         Action::Overwrite,
         Action::Remove,
+        Action::Restore,
+        Action::Undo,
         Action::Administer,
     ];
 
@@ -87,8 +93,8 @@ impl Action {
     pub fn needs(self) -> Role {
         match self {
             Action::Read => Role::Reader,
-            Action::Add => Role::Contributor,
-            Action::Overwrite | Action::Remove => Role::Editor,
+            Action::Add | Action::Undo => Role::Contributor,
+            Action::Overwrite | Action::Remove | Action::Restore => Role::Editor,
             Action::Administer => Role::Admin,
         }
     }
@@ -119,6 +125,8 @@ impl fmt::Display for Denied {
             Action::Add => "adding files",
             Action::Overwrite => "replacing files",
             Action::Remove => "removing files",
+            Action::Restore => "seeing and restoring what was removed",
+            Action::Undo => "taking back changes",
             Action::Administer => "seeing and ending sessions",
         };
         let (needs, role) = (self.action.needs(), self.role);
@@ -138,8 +146,8 @@ mod tests {
         for (role, allowed) in [
             (Role::None, &[][..]),
             (Role::Reader, &[Read]),
-            (Role::Contributor, &[Read, Add]),
-            (Role::Editor, &[Read, Add, Overwrite, Remove]),
+            (Role::Contributor, &[Read, Add, Undo]),
+            (Role::Editor, &[Read, Add, Overwrite, Remove, Restore, Undo]),
             (Role::Admin, &Action::ALL),
         ] {
             for action in Action::ALL {

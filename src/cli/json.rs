@@ -61,6 +61,10 @@ pub enum Body<'a> {
     /// What the server says of itself.
     Info(InfoLine<'a>),
     /// Somebody's session on the server.
+    /// A stored file that is not as it was stored.
+    Scrub(ScrubLine<'a>),
+    /// A file that was replaced or removed and is kept.
+    Kept(KeptLine<'a>),
     Session(SessionLine<'a>),
     /// The round-trip time.
     Ping {
@@ -104,6 +108,9 @@ pub struct FolderLine<'a> {
     /// What became of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<&'a str>,
+    /// Whether what was removed is kept in the trash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<bool>,
 }
 
 /// See [`Body::File`].
@@ -127,6 +134,9 @@ pub struct FileLine<'a> {
     pub size: Option<u64>,
     /// What became of it.
     pub status: &'a str,
+    /// Whether what was removed is kept in the trash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<bool>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody<'a>>,
@@ -142,6 +152,41 @@ impl Id {
     pub fn of(entry: Option<&Entry>) -> Self {
         Id(entry.and_then(|entry| entry.id).map(|id| id.to_string()))
     }
+}
+
+/// See [`Body::Scrub`].
+#[derive(Debug, Default, Serialize)]
+pub struct ScrubLine<'a> {
+    /// The file.
+    pub name: &'a str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// `damaged` or `unreadable`.
+    pub status: &'a str,
+    /// The id that is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
+    /// The id of what is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// Why it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody<'a>>,
+}
+
+/// See [`Body::Kept`].
+#[derive(Debug, Serialize)]
+pub struct KeptLine<'a> {
+    /// The name that it had.
+    pub name: &'a str,
+    /// Which one of those that had the name, from 1, the one that went last.
+    pub version: u32,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The time of its last change.
+    pub modified: String,
+    /// When it was replaced or removed.
+    pub kept: String,
 }
 
 /// See [`Body::Summary`].
@@ -184,6 +229,8 @@ pub struct InfoLine<'a> {
     pub capabilities: &'a [String],
     pub unhashed: UnhashedBody,
     pub left_out: LeftOutBody,
+    pub trash: TrashBody,
+    pub damaged: DamagedBody<'a>,
 }
 
 /// See [`Body::Session`]; the fields are those of `WireSession`, which documents them.
@@ -204,6 +251,25 @@ pub struct SessionLine<'a> {
     /// What became of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<&'a str>,
+}
+
+/// What a server keeps of what was replaced and removed.
+#[derive(Debug, Serialize)]
+pub struct TrashBody {
+    pub files: u64,
+    pub bytes: u64,
+    /// For so many seconds.
+    pub keep_removed: u64,
+    /// So many bytes at most.
+    pub keep_removed_size: u64,
+}
+
+/// Stored files whose content is not what was stored.
+#[derive(Debug, Serialize)]
+pub struct DamagedBody<'a> {
+    pub files: u64,
+    /// The first of them.
+    pub names: &'a [String],
 }
 
 /// The limits of a server.

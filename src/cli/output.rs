@@ -98,6 +98,12 @@ impl Output {
         }
     }
 
+    /// The process's own streams with another look, which may have progress bars.
+    pub fn with_bars(&self, look: Look) -> Self {
+        self.flush();
+        Self::standard(look)
+    }
+
     /// Whether progress bars can be seen.
     pub fn shows_bars(&self) -> bool {
         self.look.bars && !self.look.json && !self.look.quiet && !self.streams.bars.is_hidden()

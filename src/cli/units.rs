@@ -38,6 +38,14 @@ pub fn parse_positive_size(text: &str) -> Result<u64, String> {
 
 /// Reads a length of time: `30s`, `5m`, `12h` or `7d`; a number alone means seconds. Never zero.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
+    match parse_time_or_none(text)? {
+        Duration::ZERO => Err("a time must be longer than nothing".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// The same, or zero.
+pub fn parse_time_or_none(text: &str) -> Result<Duration, String> {
     let wrong = || "not a time: give a number with s, m, h or d, like 30s or 5m".to_owned();
     let (digits, unit) = split_unit(text.trim());
     let number: u64 = digits.parse().map_err(|_| wrong())?;
@@ -51,7 +59,6 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     // A hundred years: adding it to a clock can never overflow.
     const LONGEST: u64 = 100 * 366 * 24 * 60 * 60;
     match number.checked_mul(factor) {
-        Some(0) => Err("a time must be longer than nothing".to_owned()),
         Some(seconds) if seconds <= LONGEST => Ok(Duration::from_secs(seconds)),
         _ => Err("a time this long cannot be".to_owned()),
     }

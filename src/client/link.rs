@@ -32,6 +32,8 @@ pub(super) struct Link {
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     last_number: u32,
+    /// The command that the server was told last.
+    command: Option<u64>,
 }
 
 /// What comes from the server.
@@ -82,6 +84,7 @@ impl Link {
             inbox,
             outbox,
             last_number: 0,
+            command: None,
         }
     }
 
@@ -96,6 +99,18 @@ impl Link {
             Ok(()) => Ok(number),
             Err(failure) => Err(self.inbox.last_words().await.unwrap_or(failure)),
         }
+    }
+
+    /// Says which command of the user all that follows belongs to, unless that was said already. It
+    /// goes out with the next request.
+    pub(super) async fn belong_to(&mut self, command: u64) -> Result<(), Failure> {
+        if self.command != Some(command) {
+            let next = self.last_number + 1;
+            let said = ClientBody::Command { id: command };
+            self.outbox.message(next, said).await?;
+            self.command = Some(command);
+        }
+        Ok(())
     }
 
     /// A number for the next request.

@@ -10,6 +10,7 @@ mod local;
 mod options;
 mod retry;
 mod rounds;
+mod trash;
 mod trust;
 mod upload;
 mod verify;
@@ -22,6 +23,7 @@ pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
 pub use batch::{Done, Download, FileReport, Source, Status, Target, Upload};
 pub use known_servers::KnownServers;
 pub use options::{ClientOptions, Credentials};
+pub use trash::{Kept, Removed, TakenBack, Undone};
 pub use trust::{Consent, FirstContact, Trust, TrustPolicy, Unattended};
 pub use verify::Verification;
 
@@ -60,6 +62,8 @@ pub struct Client {
     options: ClientOptions,
     dialler: Dialler,
     link: Option<Link>,
+    /// The command that changes belong to.
+    command: Option<u64>,
     /// Whether this client ever was connected: a cut after that is worth a retry.
     met: bool,
     tokens: Tokens,
@@ -81,6 +85,7 @@ impl Client {
             options,
             dialler,
             link: None,
+            command: None,
             met: false,
         }
     }
@@ -269,14 +274,15 @@ impl Client {
         self.ask_item(request, Repeat::Never).await
     }
 
-    /// Removes a file, or with `recursive` a folder. Returns what was removed.
+    /// Removes a file, or with `recursive` a folder. Returns what was removed, and whether it is
+    /// kept in the trash.
     pub async fn remove(
         &mut self,
         file: &FileRef,
         recursive: bool,
         precondition: Precondition,
         dry_run: bool,
-    ) -> Result<Item, ClientError> {
+    ) -> Result<Removed, ClientError> {
         let request = ClientBody::Remove {
             file: file.into(),
             recursive,
@@ -284,8 +290,9 @@ impl Client {
             dry_run,
         };
         match self.ask(request, Repeat::Never).await? {
-            ServerBody::Removed { item, .. } => {
-                Item::try_from(item).map_err(|error| link::broken(&error))
+            ServerBody::Removed { item, kept } => {
+                let item = Item::try_from(item).map_err(|error| link::broken(&error))?;
+                Ok(Removed { item, kept })
             }
             other => Err(unexpected(&other)),
         }
@@ -316,6 +323,13 @@ impl Client {
         progress: Arc<dyn Progress>,
         report: &mut (dyn FnMut(FileReport) + Send),
     ) -> Result<u64, ClientError> {
+        if self.command.is_none() {
+            // The whole batch is one command, however many connections it takes.
+            self.begin_command();
+            let put = upload::put(self, files, dry_run, progress, report).await;
+            self.command = None;
+            return put;
+        }
         upload::put(self, files, dry_run, progress, report).await
     }
 
@@ -360,7 +374,7 @@ impl Client {
     async fn ask(&mut self, request: ClientBody, repeat: Repeat) -> Result<ServerBody, Failure> {
         let mut retries = Retries::new(&self.options);
         loop {
-            match self.ask_once(request.clone()).await {
+            match self.ask_once(request.clone(), repeat).await {
                 Err(failure) if repeat == Repeat::Safe && self.may_retry(&failure) => {
                     retries.wait(failure).await?;
                 }
@@ -375,8 +389,15 @@ impl Client {
         }
     }
 
-    async fn ask_once(&mut self, request: ClientBody) -> Result<ServerBody, Failure> {
-        let mut link = self.take_link().await?;
+    async fn ask_once(
+        &mut self,
+        request: ClientBody,
+        repeat: Repeat,
+    ) -> Result<ServerBody, Failure> {
+        let mut link = match repeat {
+            Repeat::Safe => self.take_link().await?,
+            Repeat::Never => self.take_link_for_change().await?,
+        };
         let number = link.request(request).await?;
         let (_, body) = link.answer(number).await?;
         self.link = Some(link);
@@ -398,6 +419,15 @@ impl Client {
         }
         let link = self.dialler.dial().await?;
         self.met = true;
+        Ok(link)
+    }
+
+    /// The same, for a request that changes something.
+    async fn take_link_for_change(&mut self) -> Result<Link, Failure> {
+        let mut link = self.take_link().await?;
+        if let Some(command) = self.command {
+            link.belong_to(command).await?;
+        }
         Ok(link)
     }
 

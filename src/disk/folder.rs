@@ -253,6 +253,37 @@ impl Folder {
         }
     }
 
+    /// Gives the file `leaf` a second name, `to_leaf` in the folder `to`, which nothing may have.
+    pub fn link(&self, leaf: &str, to: &Folder, to_leaf: &str) -> io::Result<()> {
+        check_leaf(leaf)?;
+        check_leaf(to_leaf)?;
+        self.dir.hard_link(leaf, &to.dir, to_leaf)
+    }
+
+    /// Lets what stands under `leaf` and what stands under `to_leaf` in the folder `to` change
+    /// places, in one step; `Unsupported` where the system cannot do that.
+    #[cfg(target_os = "linux")]
+    pub fn exchange(&self, leaf: &str, to: &Folder, to_leaf: &str) -> io::Result<()> {
+        use rustix::fs::{RenameFlags, renameat_with};
+        use rustix::io::Errno;
+
+        check_leaf(leaf)?;
+        check_leaf(to_leaf)?;
+        match renameat_with(&*self.dir, leaf, &*to.dir, to_leaf, RenameFlags::EXCHANGE) {
+            Err(Errno::INVAL | Errno::NOSYS) => Err(ErrorKind::Unsupported.into()),
+            other => other.map_err(io::Error::from),
+        }
+    }
+
+    /// Lets what stands under `leaf` and what stands under `to_leaf` in the folder `to` change
+    /// places, in one step; `Unsupported` where the system cannot do that.
+    #[cfg(not(target_os = "linux"))]
+    pub fn exchange(&self, leaf: &str, _to: &Folder, to_leaf: &str) -> io::Result<()> {
+        check_leaf(leaf)?;
+        check_leaf(to_leaf)?;
+        Err(ErrorKind::Unsupported.into())
+    }
+
     /// The names of everything directly in this folder, but for those that are not UTF-8.
     pub fn leaves(&self) -> io::Result<Vec<String>> {
         let names = self.entries()?.map(|entry| Ok(entry?.file_name()));

@@ -25,6 +25,20 @@ pub enum LockError {
 }
 
 impl FileLock {
+    /// Looks whether another process holds the lock, without taking it from anybody for longer than
+    /// an instant. Whoever acquires it in that very instant has to try again.
+    pub fn probe(folder: &Folder, leaf: &str) -> Result<(), LockError> {
+        let (file, _) = match folder.open_file(leaf) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held { pid: None }),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
     /// Locks the file `leaf` in `folder`, or fails at once, and writes this process's number into
     /// it for whoever comes second.
     pub fn acquire(folder: &Folder, leaf: &str) -> Result<Self, LockError> {

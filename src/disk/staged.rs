@@ -74,6 +74,27 @@ impl StagedFile {
         }
     }
 
+    /// Gives the file its real name in one step, in exchange for the file that stands there: that one
+    /// gets the free name `aside_leaf` in the folder `aside`. `Unsupported` where the system cannot
+    /// do that. The folders are not synced. After an error the file still has its temporary name.
+    pub fn publish_in_exchange(
+        &mut self,
+        target: &Folder,
+        leaf: &str,
+        aside: &Folder,
+        aside_leaf: &str,
+    ) -> io::Result<FileFacts> {
+        let facts = FileFacts::of(&self.file)?;
+        let (own, temporary) = (&self.folder, &self.temporary_name);
+        own.rename(temporary, aside, aside_leaf, Replace::Never)?;
+        if let Err(error) = aside.exchange(aside_leaf, target, leaf) {
+            aside.rename(aside_leaf, own, temporary, Replace::Never)?;
+            return Err(error);
+        }
+        self.settled = true;
+        Ok(facts)
+    }
+
     /// The open file.
     pub fn file(&self) -> &File {
         &self.file

@@ -17,6 +17,7 @@ use crate::protocol::limits::{MAX_MESSAGE_BODY, MAX_PAGE_BODY, REMEMBERED_ANSWER
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
 use crate::protocol::session::{Received, ServerSession, Violation};
 use crate::protocol::{ErrorCode, Failure};
+use crate::store::Cause;
 
 /// How long to listen to a client that broke the protocol, so that it can read why.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
@@ -32,6 +33,8 @@ pub(super) struct Conversation<S> {
     pub(super) version: u8,
     /// A request that came while a download was still being sent; it is next.
     pub(super) held: Option<ClientMessage>,
+    /// The command of the user that requests belong to.
+    command: Option<u64>,
     /// The last answers to requests that changed something, should they be repeated.
     answers: VecDeque<(u32, ServerBody)>,
 }
@@ -97,6 +100,7 @@ pub(super) async fn hold<S: AsyncRead + AsyncWrite + Unpin + Send>(
                 session,
                 version,
                 held: None,
+                command: None,
                 answers: VecDeque::new(),
             };
             let ended = conversation.serve_until_ended().await;
@@ -179,7 +183,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     self.serve(message).await?;
                 }
                 Received::Repeated => self.answer_again(message.number).await?,
-                Received::Part | Received::Greeting => {}
+                Received::Part | Received::Greeting => {
+                    if let ClientBody::Command { id } = message.body {
+                        self.command = Some(id);
+                    }
+                }
             }
         }
     }
@@ -202,10 +210,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 limit,
             } => self.list(number, folder, patterns, limit).await,
             ClientBody::Sessions => self.list_sessions(number).await,
+            ClientBody::Trash { folder, patterns } => {
+                self.list_trash(number, folder, patterns).await
+            }
+            ClientBody::Undo { dry_run } => self.undo(number, dry_run).await,
             single => {
                 let changes = commands::changes(&single);
+                let cause = self.cause();
                 let answering =
-                    commands::answer(&self.context, &self.session, self.version, single);
+                    commands::answer(&self.context, &self.session, self.version, cause, single);
                 let answer = self.outbox.alive_during(number, answering).await?;
                 let answer = answer.unwrap_or_else(|failure| refused(&failure));
                 if changes {
@@ -216,6 +229,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 }
                 self.outbox.answer(number, answer).await
             }
+        }
+    }
+
+    /// On whose behalf the present request changes something. One that belongs to no command is a
+    /// command of its own.
+    pub(super) fn cause(&self) -> Cause {
+        Cause {
+            owner: self.session.user(),
+            command: self.command.unwrap_or_else(rand::random),
         }
     }
 
@@ -271,7 +293,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outbox<S> {
             ServerBody::Page { .. }
             | ServerBody::UploadReady { .. }
             | ServerBody::UploadResults { .. }
-            | ServerBody::Sessions { .. } => MAX_PAGE_BODY,
+            | ServerBody::Sessions { .. }
+            | ServerBody::Trash { .. }
+            | ServerBody::Undone { .. } => MAX_PAGE_BODY,
             _ => MAX_MESSAGE_BODY,
         };
         let message = ServerMessage { number, body };

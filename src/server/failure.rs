@@ -7,7 +7,7 @@ use crate::store::StoreError;
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::NotFound(_) => ErrorCode::NotFound,
+            StoreError::NotFound(_) | StoreError::NotKept { .. } => ErrorCode::NotFound,
             StoreError::Ambiguous { .. } => ErrorCode::AmbiguousId,
             StoreError::AlreadyExists { .. } | StoreError::Twin { .. } => ErrorCode::AlreadyExists,
             StoreError::Conflict { .. }

@@ -95,7 +95,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     }
 }
 
-fn list_query(folder: Option<String>, patterns: Vec<String>) -> Result<ListQuery, Failure> {
+pub(super) fn list_query(
+    folder: Option<String>,
+    patterns: Vec<String>,
+) -> Result<ListQuery, Failure> {
     if patterns.len() > MAX_PATTERNS {
         return Err(Failure::new(
             ErrorCode::Usage,

@@ -27,10 +27,9 @@ pub(super) fn needs(request: &ClientBody) -> Option<Action> {
         ClientBody::Rename { .. }
         | ClientBody::MakeFolder { .. }
         | ClientBody::UploadPage { .. } => Some(Action::Add),
-        ClientBody::Remove { .. } | ClientBody::Trash { .. } | ClientBody::Restore { .. } => {
-            Some(Action::Remove)
-        }
-        ClientBody::Undo { .. } => Some(Action::Add),
+        ClientBody::Remove { .. } => Some(Action::Remove),
+        ClientBody::Trash { .. } | ClientBody::Restore { .. } => Some(Action::Restore),
+        ClientBody::Undo { .. } => Some(Action::Undo),
         ClientBody::Sessions | ClientBody::Kick { .. } => Some(Action::Administer),
     }
 }

@@ -22,7 +22,7 @@ use crate::protocol::message::{
 };
 use crate::protocol::session::Violation;
 use crate::protocol::{Failure, WireError};
-use crate::store::{Found, NewFile, Partial, PartialKey, Store, StoreError, Upload};
+use crate::store::{Cause, Found, NewFile, Partial, PartialKey, Store, StoreError, Upload};
 use crate::transfer::{Done, Incoming, Receiving, Sink};
 use crate::types::{Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp};
 
@@ -32,6 +32,8 @@ type FileResult = (u32, Result<Entry, Failure>);
 /// An upload that is under way.
 struct Batch {
     number: u32,
+    /// On whose behalf the files are stored.
+    cause: Cause,
     /// The files that are described and not closed yet, the next one first.
     described: VecDeque<Described>,
     receiving: Receiving<StoreSink>,
@@ -58,6 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         let (sender, results) = mpsc::unbounded_channel();
         let mut batch = Batch {
             number,
+            cause: self.cause(),
             described: VecDeque::new(),
             receiving: Receiving::new(sender),
             results,
@@ -150,10 +153,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     /// Says for each file of a page whether it may be sent.
     async fn examine(&mut self, files: Vec<UploadFile>, batch: &mut Batch) -> Result<(), NetError> {
         let (store, session) = (self.context.store.clone(), self.session.session());
+        let cause = batch.cause.clone();
         let work = async {
             let described = blocking({
                 let store = store.clone();
-                let describe = move |file| describe(&store, &session, file);
+                let describe = move |file| describe(&store, &session, &cause, file);
                 move || Ok(files.into_iter().map(describe).collect::<Vec<_>>())
             });
             offer_beginnings(&store, described.await?).await
@@ -248,8 +252,13 @@ impl Described {
     }
 }
 
-fn describe(store: &Store, session: &Session, file: UploadFile) -> (Described, Verdict) {
-    match examine(store, session, file) {
+fn describe(
+    store: &Store,
+    session: &Session,
+    cause: &Cause,
+    file: UploadFile,
+) -> (Described, Verdict) {
+    match examine(store, session, cause, file) {
         Ok((new, existing)) => {
             // Where another file stands that is not to be replaced there is nothing to send.
             let is_wanted = existing.is_none() || new.on_conflict == OnConflict::Overwrite;
@@ -303,10 +312,11 @@ async fn offer_beginnings(
 fn examine(
     store: &Store,
     session: &Session,
+    cause: &Cause,
     file: UploadFile,
 ) -> Result<(NewFile, Option<Entry>), Failure> {
     session.allow(Action::Add)?;
-    let new = new_file(session.user().as_deref(), file)?;
+    let new = new_file(cause, file)?;
     let mut existing = store.examine(&new)?;
     if new.on_conflict == OnConflict::Rename {
         existing = None;
@@ -327,7 +337,7 @@ fn examine(
     Ok((new, existing))
 }
 
-fn new_file(owner: Option<&str>, file: UploadFile) -> Result<NewFile, Failure> {
+fn new_file(cause: &Cause, file: UploadFile) -> Result<NewFile, Failure> {
     let name = FileName::parse(&file.name).map_err(WireError::Name)?;
     let modified = match file.modified {
         Some((seconds, nanoseconds)) => Some(
@@ -336,7 +346,7 @@ fn new_file(owner: Option<&str>, file: UploadFile) -> Result<NewFile, Failure> {
         None => None,
     };
     Ok(NewFile {
-        partial: PartialKey::new(owner, file.token, &name),
+        partial: PartialKey::new(cause.owner.as_deref(), file.token, &name),
         name,
         size: file.size,
         modified,
@@ -349,6 +359,7 @@ fn new_file(owner: Option<&str>, file: UploadFile) -> Result<NewFile, Failure> {
         precondition: Precondition {
             if_match: file.if_match.map(Digest::try_from).transpose()?,
         },
+        cause: cause.clone(),
     })
 }
 

@@ -113,6 +113,14 @@ pub enum StoreError {
         /// The name.
         name: FileName,
     },
+    /// No such version of the file is in the trash.
+    #[error("{}", NotKept(name, *versions))]
+    NotKept {
+        /// The name.
+        name: FileName,
+        /// How many versions are.
+        versions: u32,
+    },
     /// A pattern that cannot be understood.
     #[error(transparent)]
     BadPattern(#[from] PatternError),
@@ -198,6 +206,12 @@ pub enum OpenError {
         /// The folder to share.
         root: PathBuf,
     },
+    /// Nothing is recorded of a folder that was never served.
+    #[error("{} was never served: there is nothing to compare with", root.display())]
+    NeverServed {
+        /// The folder.
+        root: PathBuf,
+    },
     /// A folder cannot be made or opened.
     #[error("{} cannot be used: {source}", path.display())]
     Io {
@@ -242,6 +256,18 @@ impl IndexError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         StoreError::Index(error.into())
+    }
+}
+
+struct NotKept<'a>(&'a FileName, u32);
+
+impl fmt::Display for NotKept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            0 => write!(f, "no file called {} is kept in the trash", self.0),
+            1 => write!(f, "only one version of {} is kept in the trash", self.0),
+            number => write!(f, "only {number} versions of {} are kept", self.0),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, SyncSender};
 
 use super::answer::Answer;
+use super::damage::Damage;
 use super::error::StoreError;
 use super::hash_slots::HashSlots;
 use super::hasher::HashGate;
@@ -15,6 +16,8 @@ use super::partial::Partials;
 use super::publisher::{Job, Publication};
 use super::scanner::ScanGate;
 use super::staging::Staging;
+use super::sweeper::Sweep;
+use super::trash::Trash;
 use crate::disk::Folder;
 use crate::types::FileName;
 
@@ -29,13 +32,14 @@ pub(super) struct Inner {
     pub(super) index_state: IndexState,
     pub(super) staging: Staging,
     pub(super) partials: Arc<Partials>,
+    pub(super) trash: Trash,
+    pub(super) damage: Damage,
     pub(super) readers: Readers,
     pub(super) ledger: Arc<Ledger>,
     pub(super) jobs: SyncSender<Job>,
     /// `None` in it stops one of the threads that sync files.
     pub(super) to_sync: SyncSender<Option<Box<Publication>>>,
-    /// Names in the staging folder of what was removed.
-    pub(super) to_sweep: Sender<Option<String>>,
+    pub(super) to_sweep: Sender<Sweep>,
     pub(super) scan: ScanGate,
     pub(super) hashing: HashGate,
     pub(super) hash_slots: HashSlots,

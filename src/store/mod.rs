@@ -9,24 +9,33 @@
 //! Everything here blocks. It knows no messages, no sessions and no async runtime.
 
 mod answer;
+mod cause;
 mod content;
+mod damage;
+mod database;
 mod error;
 mod hash_slots;
 mod hasher;
 mod index;
 mod inner;
+mod journal;
 mod ledger;
 mod listing;
 mod lookup;
 mod names;
 mod open;
 mod options;
+mod own_folder;
 mod partial;
 mod places;
 mod publisher;
 mod scanner;
+mod scrub;
 mod staging;
 mod stored_file;
+mod sweeper;
+mod trash;
+mod undo;
 mod upload;
 
 #[cfg(test)]
@@ -34,24 +43,34 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::digest::Hasher;
 use crate::disk::holds_mount;
 use crate::types::{Entry, FileName, FileRef, Item, Precondition};
 
 pub use answer::Done;
+pub use cause::Cause;
 pub use error::{IndexError, OpenError, StoreError};
 pub use index::IndexState;
+pub use journal::UndoCursor;
 pub use listing::{ListQuery, Page};
 pub use options::{Durability, NameRules, StoreOptions};
 pub use partial::{Found, Partial, PartialKey, Reread};
 pub use places::Places;
+pub use publisher::Removed;
+pub use scrub::{Finding, Scrub, ScrubTotals, ScrubWatch};
 pub use stored_file::StoredFile;
+pub use trash::{Kept, TrashPage};
+pub use undo::{TakenBack, UndoPage, Undone};
 pub use upload::{NewFile, Upload};
 
 use inner::Inner;
 use open::Running;
 use publisher::Job;
+
+/// How many damaged files are named.
+const DAMAGED_SHOWN: usize = 64;
 
 /// A shared folder; cheap to clone. It is closed when the last clone is dropped.
 #[derive(Clone)]
@@ -136,6 +155,7 @@ impl Store {
         to: &FileName,
         precondition: Precondition,
         dry_run: bool,
+        cause: &Cause,
     ) -> Result<Item, StoreError> {
         let inner = self.inner();
         let found = inner.resolve_one(from)?;
@@ -155,19 +175,21 @@ impl Store {
             from: found.name,
             to: to.clone(),
             expected,
+            cause: cause.clone(),
             answer,
         })
     }
 
-    /// Removes a file, or with `recursive` a folder and all that is in it, shared or not. Tells
-    /// what was removed, or would be.
+    /// Removes a file, or with `recursive` a folder and all that is in it, shared or not. It goes to
+    /// the trash, if that takes it. Tells what was removed, or would be.
     pub fn remove(
         &self,
         file: &FileRef,
         recursive: bool,
         precondition: Precondition,
         dry_run: bool,
-    ) -> Result<Item, StoreError> {
+        cause: &Cause,
+    ) -> Result<Removed, StoreError> {
         let inner = self.inner();
         let found = inner.resolve_one(file)?;
         let expected = inner.confirm(&found, precondition)?.or(match file {
@@ -189,26 +211,106 @@ impl Store {
             }
         }
         if dry_run {
-            return Ok(found.item());
+            let bytes = match found.is_folder() {
+                true => {
+                    inner
+                        .read(|rows| Ok(rows.amount_below(&found.name)?))?
+                        .bytes
+                }
+                false => found.facts.size,
+            };
+            return Ok(Removed {
+                item: found.item(),
+                kept: inner.trash.takes(bytes),
+            });
         }
         inner.ask(|answer| Job::Remove {
             name: found.name,
             recursive,
             expected,
+            cause: cause.clone(),
             answer,
         })
     }
 
     /// Makes a folder, and those above it that are missing.
-    pub fn make_folder(&self, name: &FileName, dry_run: bool) -> Result<(), StoreError> {
+    pub fn make_folder(
+        &self,
+        name: &FileName,
+        dry_run: bool,
+        cause: &Cause,
+    ) -> Result<(), StoreError> {
         let inner = self.inner();
         if dry_run {
             return inner.read(|rows| inner.rules(rows).check_free(name, None));
         }
         inner.ask(|answer| Job::MakeFolder {
             name: name.clone(),
+            cause: cause.clone(),
             answer,
         })
+    }
+
+    /// The next at most `max_items` files after `after` (a name and a version) that were replaced
+    /// or removed and are kept, in byte order of names and then by version. Each page reads the
+    /// whole trash and keeps no more of it in memory than the page.
+    pub fn trash(
+        &self,
+        query: &ListQuery,
+        after: Option<(&FileName, u32)>,
+        max_items: usize,
+    ) -> Result<TrashPage, StoreError> {
+        self.inner().trash_page(query, after, max_items)
+    }
+
+    /// Brings a file back out of the trash: version 1 is the one that went last. What stands under
+    /// its name goes to the trash in its turn. Tells what stands there now, or with `dry_run` would.
+    pub fn restore(
+        &self,
+        name: &FileName,
+        version: u32,
+        dry_run: bool,
+        cause: &Cause,
+    ) -> Result<Item, StoreError> {
+        let inner = self.inner();
+        let (when, facts) = inner.find_kept(name, version)?;
+        if dry_run {
+            let free = inner.read(|rows| inner.rules(rows).check_free(name, None));
+            return match free {
+                Ok(())
+                | Err(StoreError::AlreadyExists {
+                    existing: Some(_), ..
+                }) => Ok(Item::File(Entry {
+                    name: name.clone(),
+                    id: None,
+                    size: facts.size,
+                    modified: facts.modified,
+                    executable: facts.executable,
+                })),
+                Err(error) => Err(error),
+            };
+        }
+        let restored = inner.ask(|answer| Job::Restore {
+            name: name.clone(),
+            when,
+            cause: cause.clone(),
+            answer,
+        })?;
+        // With its id, if that does not take long.
+        Ok(self.stat(&FileRef::Name(name.clone())).unwrap_or(restored))
+    }
+
+    /// Takes back some of what the owner's last command changed, the last change first, each only
+    /// if what it left is still there: what was added goes to the trash, what was replaced or
+    /// removed comes back, what was renamed gets its old name. To be called again with the cursor
+    /// of the page until there is none; then the command is forgotten.
+    pub fn undo(
+        &self,
+        owner: Option<&str>,
+        from: Option<UndoCursor>,
+        dry_run: bool,
+    ) -> Result<UndoPage, StoreError> {
+        self.inner().undo(owner, from, dry_run)
     }
 
     /// What can be said of the store as a whole. Like a listing, it is at most a second behind the
@@ -220,6 +322,8 @@ impl Store {
         let unreadable = inner.hashing.unreadable();
         let stored = inner.ledger.stored();
         let unshared = inner.scan.unshared();
+        let trash = inner.trash.total();
+        let damaged = inner.damaged();
         Ok(StoreFacts {
             root: inner.root_path.clone(),
             files: stored.files,
@@ -239,6 +343,12 @@ impl Store {
             max_file_size: inner.max_file_size,
             names: inner.names,
             durability: inner.durability,
+            trash_files: trash.files,
+            trash_bytes: trash.bytes,
+            keep_removed: inner.trash.time,
+            keep_removed_size: inner.trash.size,
+            damaged_files: damaged.len() as u64,
+            damaged: damaged.into_iter().take(DAMAGED_SHOWN).collect(),
         })
     }
 
@@ -272,6 +382,18 @@ pub struct StoreFacts {
     pub names: NameRules,
     /// How sure a change is before it is acknowledged.
     pub durability: Durability,
+    /// How many replaced and removed files are kept.
+    pub trash_files: u64,
+    /// Their bytes.
+    pub trash_bytes: u64,
+    /// For how long they are kept; zero: not at all.
+    pub keep_removed: Duration,
+    /// How many bytes of them are kept.
+    pub keep_removed_size: u64,
+    /// How many files are known to be damaged.
+    pub damaged_files: u64,
+    /// The first of them by name, at most 64.
+    pub damaged: Vec<FileName>,
 }
 
 /// How many things in the folder are not shared, by reason.

@@ -1,31 +1,38 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::content::now;
+use super::damage::Damage;
 use super::error::OpenError;
 use super::hash_slots::HashSlots;
 use super::hasher::{HashGate, hash_files};
 use super::index::{IndexFile, Readers};
 use super::inner::Inner;
+use super::journal::Journal;
 use super::ledger::Ledger;
 use super::options::StoreOptions;
+use super::own_folder::Home;
 use super::partial::Partials;
 use super::places::{Places, at};
 use super::publisher::{BATCH, Job, Publisher, sync_files};
 use super::scanner::{ScanGate, scan};
-use super::staging::{Staging, unused_leaf};
-use crate::disk::{FileLock, Folder, LockError, remove_tree};
+use super::staging::Staging;
+use super::sweeper::{Sweep, sweep};
+use super::trash::Trash;
+use crate::disk::{FileLock, Folder, LockError};
+
+/// How often, and after which pauses, to try again when the lock is held.
+const PROBED: u32 = 3;
+const PROBE: Duration = Duration::from_millis(20);
 
 /// How many files are synced at a time: so many share the disk's journal commits.
 const SYNCERS: usize = 8;
 
 /// How often to look, at least while nothing is removed, for what is too old to be kept.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 /// An open store and its threads.
 pub(super) struct Running {
@@ -62,9 +69,11 @@ impl Running {
         // The state folder may have been made for accounts or keys; a lock is left by serving only.
         let served_before = state.facts("lock").is_ok();
         let locks = lock(&root_path, &root, &state_path, &state)?;
-        let (staging, left_over) =
-            Staging::open(&root, &state).map_err(at(&state_path.join("staging")))?;
-        let partials = Partials::open(&root, &state).map_err(at(&state_path.join("partial")))?;
+        let home = Home::find(&root, &state);
+        let (staging, left_over) = Staging::open(&home).map_err(at(&state_path.join("staging")))?;
+        let partials = Partials::open(&home).map_err(at(&state_path.join("partial")))?;
+        let trash = Trash::open(&home, options.keep_removed, options.keep_removed_size)
+            .map_err(at(&state_path.join("trash")))?;
         let file = IndexFile::in_folder(&state_path);
         let index = |source| OpenError::Index {
             path: state_path.clone(),
@@ -87,6 +96,8 @@ impl Running {
             index_state,
             staging,
             partials: Arc::new(partials),
+            trash,
+            damage: Damage::in_folder(&state_path),
             readers: Readers::new(file),
             ledger,
             jobs,
@@ -99,10 +110,10 @@ impl Running {
         });
         inner.fit_partials();
         for leaf in left_over {
-            let _ = inner.to_sweep.send(Some(leaf));
+            let _ = inner.to_sweep.send(Sweep::Delete(leaf));
         }
 
-        let publisher = Publisher::new(Arc::clone(&inner), writer);
+        let publisher = Publisher::new(Arc::clone(&inner), writer, Journal::open(&state_path));
         let sync_queue = Arc::new(Mutex::new(sync_queue));
         let run = |name: &str, work: Box<dyn FnOnce(&Inner) + Send>| {
             let inner = Arc::clone(&inner);
@@ -186,7 +197,7 @@ impl Parts {
         self.syncers.into_iter().for_each(join);
         inner.send(Job::Stop);
         join(self.publisher);
-        let _ = inner.to_sweep.send(None);
+        let _ = inner.to_sweep.send(Sweep::Stop);
         join(self.sweeper);
         inner.readers.renew();
     }
@@ -204,7 +215,15 @@ fn lock(
     state_path: &Path,
     state: &Folder,
 ) -> Result<Locks, OpenError> {
-    let state = FileLock::acquire(state, "lock").map_err(|error| match error {
+    let mut acquired = FileLock::acquire(state, "lock");
+    for _ in 0..PROBED {
+        // Somebody may only be looking whether it is held.
+        if let Err(LockError::Held { .. }) = acquired {
+            thread::sleep(PROBE);
+            acquired = FileLock::acquire(state, "lock");
+        }
+    }
+    let state = acquired.map_err(|error| match error {
         LockError::Held { pid } => OpenError::InUse {
             root: root_path.to_owned(),
             pid,
@@ -222,29 +241,4 @@ fn lock(
             _ => at(root_path)(error),
         })?,
     })
-}
-
-/// Deletes what was removed, so that nobody waits for it, and what is too old to be kept.
-fn sweep(inner: &Inner, leaves: &Receiver<Option<String>>) {
-    loop {
-        let leaf = match leaves.recv_timeout(SWEEP_INTERVAL) {
-            Ok(Some(leaf)) => leaf,
-            Err(RecvTimeoutError::Timeout) => {
-                inner.partials.sweep(now());
-                continue;
-            }
-            Ok(None) | Err(RecvTimeoutError::Disconnected) => return,
-        };
-        let swept = inner
-            .staging
-            .folder()
-            .and_then(|staging| remove_tree(&staging, &leaf, unused_leaf, || inner.is_stopping()));
-        match swept {
-            Err(error) if !inner.is_stopping() => {
-                tracing::warn!("something that was removed still takes room: {error}");
-            }
-            // What is left is deleted after the next start.
-            _ => {}
-        }
-    }
 }

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What to serve, and within which limits.
 #[derive(Debug, Clone)]
@@ -15,6 +16,10 @@ pub struct StoreOptions {
     pub max_file_size: Option<u64>,
     /// How many bytes the shared files may have in all before no more are taken.
     pub quota: Option<u64>,
+    /// For how long replaced and removed files are kept; zero: not at all.
+    pub keep_removed: Duration,
+    /// How many bytes of them are kept; 0: none.
+    pub keep_removed_size: u64,
 }
 
 impl StoreOptions {
@@ -27,6 +32,8 @@ impl StoreOptions {
             durability: Durability::default(),
             max_file_size: None,
             quota: None,
+            keep_removed: Duration::from_secs(7 * 24 * 60 * 60),
+            keep_removed_size: 1 << 30,
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::content::now;
 use super::error::StoreError;
 use super::inner::Inner;
-use super::staging::PrivateFolder;
+use super::own_folder::{Home, OwnFolder};
 use crate::digest::{self, Hasher};
 use crate::disk::{FileFacts, Folder, StagedFile};
 use crate::types::{Digest, FileName, Timestamp};
@@ -150,7 +150,7 @@ impl Drop for Partial {
 
 /// All that is kept of uploads that were cut.
 pub(super) struct Partials {
-    folder: PrivateFolder,
+    folder: OwnFolder,
     // The I/O while it is held is opening and removing single files.
     state: Mutex<State>,
 }
@@ -178,8 +178,9 @@ pub(super) struct Claim {
 
 impl Partials {
     /// Finds the folder and what an earlier run left in it. Call it under the lock only.
-    pub(super) fn open(root: &Folder, state: &Folder) -> io::Result<Self> {
-        let (folder, found) = PrivateFolder::open(root, state, LEAF)?;
+    pub(super) fn open(home: &Home) -> io::Result<Self> {
+        let folder = OwnFolder::open(home, LEAF)?;
+        let found = folder.existing();
         let partials = Partials {
             folder,
             state: Mutex::default(),
@@ -404,15 +405,17 @@ impl Inner {
         Ok(Found::Partial(Box::new(partial)))
     }
 
-    /// Does something that needs room on the disk: while there is none, the oldest of what is kept
-    /// gives way.
-    pub(super) fn with_room<T>(&self, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        loop {
-            match work() {
-                Err(error) if is_full(&error) && self.partials.give_way() => {}
-                outcome => return outcome,
+    /// Lets what is only kept go, oldest first, until the disk has room for so many bytes: what is
+    /// left of cut uploads, and then what is in the trash. Tells whether that was any use.
+    pub(super) fn give_way(&self, bytes: u64) -> bool {
+        let mut made = false;
+        while self.partials.give_way() {
+            made = true;
+            if self.root.free_space().is_none_or(|free| free >= bytes) {
+                return true;
             }
         }
+        self.make_room(bytes) || made
     }
 
     /// Keeps no more than there is room for in the quota, beside all that is stored and promised.
@@ -421,11 +424,4 @@ impl Inner {
             self.partials.shrink_to(self.ledger.room(quota));
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-    )
 }

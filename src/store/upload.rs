@@ -1,7 +1,8 @@
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 
 use super::answer::{Answer, Done};
+use super::cause::Cause;
 use super::error::StoreError;
 use super::inner::Inner;
 use super::ledger::Reservation;
@@ -39,6 +40,8 @@ pub struct NewFile {
     pub precondition: Precondition,
     /// Under what to keep what arrived, should the upload be cut.
     pub partial: Option<PartialKey>,
+    /// On whose behalf it is stored.
+    pub cause: Cause,
 }
 
 impl NewFile {
@@ -52,6 +55,7 @@ impl NewFile {
             on_conflict: OnConflict::Error,
             precondition: Precondition::default(),
             partial: None,
+            cause: Cause::default(),
         }
     }
 }
@@ -193,17 +197,34 @@ impl Inner {
     }
 
     fn check_free_space(&self, new: &NewFile, size: u64) -> Result<(), StoreError> {
-        if size < RESERVED_FROM {
+        let lacks_room = || self.root.free_space().is_some_and(|free| free < size);
+        if size < RESERVED_FROM || !lacks_room() {
             return Ok(());
         }
-        // What is kept of other uploads gives way when it must.
+        // Nothing is given up for what would not fit all the same.
         let (others, _) = self.partials.bytes(new.partial.as_ref());
-        let free = self.root.free_space();
-        if free.is_some_and(|free| free.saturating_add(others) < size) {
-            let name = new.name.clone();
-            return Err(StoreError::DiskFull { name });
+        let kept = others.saturating_add(self.trash.total().bytes);
+        let free = self.root.free_space().unwrap_or(0);
+        if free.saturating_add(kept) >= size && self.give_way(size) && !lacks_room() {
+            return Ok(());
         }
-        Ok(())
+        let name = new.name.clone();
+        Err(StoreError::DiskFull { name })
+    }
+
+    /// Does something that needs so much room on the disk, again and again while it has none and
+    /// what is only kept can give way.
+    fn retried<T>(&self, bytes: u64, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match work() {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                    ) && self.give_way(bytes) => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     fn quota_exceeded(&self, name: &FileName) -> StoreError {
@@ -237,20 +258,22 @@ impl Upload {
         // What is set aside cannot be more than comes only where the size is known.
         if received > self.reserved && self.new.size.is_some_and(|size| size >= RESERVED_FROM) {
             let ahead = room_for(received, self.new.size);
-            let set_aside = self.inner.with_room(|| self.staged.reserve(ahead));
-            set_aside.map_err(|error| StoreError::disk(name, error))?;
+            let reserved = || self.staged.reserve(ahead);
+            let reserved = self.inner.retried(ahead - self.reserved, reserved);
+            reserved.map_err(|error| StoreError::disk(name, error))?;
             self.reserved = ahead;
         }
         let mut rest = bytes;
         while !rest.is_empty() {
-            let staged = &mut self.staged;
-            let written = self.inner.with_room(|| match staged.write(rest) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
-                Ok(0) => Err(ErrorKind::WriteZero.into()),
-                written => written,
-            });
-            let written = written.map_err(|error| StoreError::disk(name, error))?;
-            rest = rest.get(written..).unwrap_or_default();
+            let written = self
+                .inner
+                .retried(rest.len() as u64, || self.staged.write(rest));
+            match written {
+                Ok(0) => return Err(StoreError::disk(name, ErrorKind::WriteZero.into())),
+                Ok(length) => rest = rest.get(length..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(StoreError::disk(name, error)),
+            }
         }
         self.received = received;
         Ok(())
@@ -315,6 +338,7 @@ impl Upload {
             expected,
             digest,
             claim: self.claim,
+            cause: self.new.cause,
             reservation: self.reservation,
             answer,
         });

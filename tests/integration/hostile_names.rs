@@ -134,7 +134,9 @@ impl Asker {
             _ => loop {
                 match self.receive().await {
                     ServerBody::Page { last: false, .. } => {}
-                    ServerBody::Page { .. } | ServerBody::Item(_) => return 0,
+                    ServerBody::Page { .. } | ServerBody::Item(_) | ServerBody::Removed { .. } => {
+                        return 0;
+                    }
                     ServerBody::Refused { code, .. } => return code,
                     other => panic!("{place} {name:?}: {other:?}"),
                 }

@@ -40,6 +40,7 @@ mod symlink_races;
 #[cfg(unix)]
 mod terminal;
 mod tools;
+mod trash;
 mod trust;
 mod usage;
 mod wire;

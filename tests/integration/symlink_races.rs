@@ -175,7 +175,7 @@ async fn make(client: &mut RawClient<()>, number: u32, which: usize) -> bool {
     loop {
         let answer = next(client, number).await;
         match answer {
-            ServerBody::Item(item) => {
+            ServerBody::Item(item) | ServerBody::Removed { item, .. } => {
                 assert_not_outside(&item);
                 return true;
             }

@@ -159,6 +159,10 @@ fn answers() -> Vec<(&'static [&'static str], &'static str, Vec<Say>)> {
         last: true,
     };
     let item = || vec![say(ServerBody::Item(WireItem::File(sly())))];
+    let removed = || {
+        let item = WireItem::File(sly());
+        vec![say(ServerBody::Removed { item, kept: false })]
+    };
     let failed = UploadResult::Failed {
         index: 0,
         code: 1,
@@ -191,7 +195,7 @@ fn answers() -> Vec<(&'static [&'static str], &'static str, Vec<Say>)> {
         ),
         (&["stat", "a"], "EVIL", item()),
         (&["rename", "a", "b"], "", item()),
-        (&["remove", "a"], "", item()),
+        (&["remove", "a"], "", removed()),
         (&["mkdir", "a"], "", item()),
         (&["list"], "EVIL", refused()),
         (&["stat", "a"], "EVIL", refused()),

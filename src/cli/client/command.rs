@@ -83,6 +83,12 @@ pub enum Command {
     Remove(RemoveArgs),
     /// Make an empty folder on the server
     Mkdir(MkdirArgs),
+    /// List what was replaced or removed and is kept
+    Trash(TrashArgs),
+    /// Bring a replaced or removed file back
+    Restore(RestoreArgs),
+    /// Take back your last command that changed something
+    Undo(UndoArgs),
     /// Show one entry in full
     Stat(NameArgs),
     /// Print a file
@@ -221,6 +227,30 @@ pub struct MkdirArgs {
     /// The folder; missing ones above it are made too
     #[arg(value_name = "DIR")]
     pub name: String,
+    #[command(flatten)]
+    pub dry_run: DryRun,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TrashArgs {
+    /// Names, folders or globs below the current remote folder
+    #[arg(value_name = "PATTERN")]
+    pub patterns: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// The name that the file had
+    pub name: String,
+    /// Which one of those that had the name; 1 is the one that went last
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub version: u32,
+    #[command(flatten)]
+    pub dry_run: DryRun,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct UndoArgs {
     #[command(flatten)]
     pub dry_run: DryRun,
 }

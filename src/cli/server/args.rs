@@ -35,7 +35,7 @@ Examples:
     version,
     disable_help_flag = true,
     disable_help_subcommand = true,
-    override_usage = "fileshare-server [OPTIONS] [ROOT]\n       fileshare-server user|identity …",
+    override_usage = "fileshare-server [OPTIONS] [ROOT]\n       fileshare-server user|identity|scrub …",
     after_help = AFTER_HELP
 )]
 pub struct Arguments {
@@ -100,6 +100,12 @@ pub struct Arguments {
     /// The most bytes to store in all [default: none]
     #[arg(long, env = "FILESHARE_QUOTA", hide_env = true, value_name = "S", value_parser = units::parse_size)]
     pub quota: Option<u64>,
+    /// Keep what is replaced or removed for so long; 0 keeps nothing [default: 7d]
+    #[arg(long, env = "FILESHARE_KEEP_REMOVED", hide_env = true, value_name = "T", value_parser = units::parse_time_or_none)]
+    pub keep_removed: Option<Duration>,
+    /// Keep so many bytes of it at most; 0 keeps nothing [default: 1G]
+    #[arg(long, env = "FILESHARE_KEEP_REMOVED_SIZE", hide_env = true, value_name = "S", value_parser = units::parse_size)]
+    pub keep_removed_size: Option<u64>,
     /// The most bytes of file content per second, each way [default: none]
     #[arg(long, env = "FILESHARE_LIMIT_RATE", hide_env = true, value_name = "S", value_parser = units::parse_positive_size)]
     pub limit_rate: Option<u64>,
@@ -293,6 +299,8 @@ pub(crate) mod tests {
             "--idle-timeout",
             "--max-file-size",
             "--quota",
+            "--keep-removed",
+            "--keep-removed-size",
             "--limit-rate",
             "--durability",
             "--config",

@@ -164,6 +164,12 @@ mod tests {
             max_file_size: None,
             names: NameRules::Portable,
             durability: Durability::Fsync,
+            trash_files: 0,
+            trash_bytes: 0,
+            keep_removed: std::time::Duration::ZERO,
+            keep_removed_size: 0,
+            damaged_files: 0,
+            damaged: Vec::new(),
             root: "/srv/sh\u{1b}ared".into(),
         };
         let listening: Vec<SocketAddr> = listening.iter().map(|at| at.parse().unwrap()).collect();

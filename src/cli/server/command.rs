@@ -7,8 +7,10 @@ use clap::{Args, Subcommand};
 
 use super::args::Arguments;
 use super::password::PasswordFrom;
+use super::scrub::{self, ScrubArgs};
 use super::{open_identity, places, root_of, show};
 use crate::access::{Account, Accounts, AccountsError, PasswordHash, Role};
+use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::protocol::ErrorCode;
@@ -21,6 +23,8 @@ pub enum ServerCommand {
     /// Who may log in: add, passwd, role, remove, list
     #[command(subcommand, disable_help_subcommand = true)]
     User(UserCommand),
+    /// Read every stored file again and compare it with its recorded id
+    Scrub(ScrubArgs),
     /// Print the fingerprint that clients see
     Identity {
         /// The folder that the server serves [default: ./shared]
@@ -100,15 +104,16 @@ pub struct StateDir {
 }
 
 /// Runs a command; `arguments` is what was said before it, and in the environment.
-pub fn run(output: &Output, arguments: Arguments, command: ServerCommand) -> Result<(), Failure> {
+pub fn run(output: &Output, arguments: Arguments, command: ServerCommand) -> Result<u8, Failure> {
     match command {
+        ServerCommand::Scrub(args) => scrub::run(output, arguments, args),
         ServerCommand::Identity { root, state } => {
             let arguments = meant(arguments, root, state)?;
             let places = places(&arguments)?;
             output.line(open_identity(&arguments, &places)?.fingerprint());
-            Ok(())
+            Ok(exit::DONE)
         }
-        ServerCommand::User(command) => user(output, arguments, command),
+        ServerCommand::User(command) => user(output, arguments, command).map(|()| exit::DONE),
     }
 }
 
@@ -171,7 +176,7 @@ fn user(output: &Output, arguments: Arguments, command: UserCommand) -> Result<(
 }
 
 /// What was said behind the command beats what was said before it, which beats the config file.
-fn meant(
+pub fn meant(
     arguments: Arguments,
     root: Option<PathBuf>,
     state: StateDir,

@@ -72,6 +72,10 @@ impl Arguments {
             max_file_size: scalar(file.max_file_size, units::parse_size)
                 .map_err(key("max-file-size"))?,
             quota: scalar(file.quota, units::parse_size).map_err(key("quota"))?,
+            keep_removed: scalar(file.keep_removed, units::parse_time_or_none)
+                .map_err(key("keep-removed"))?,
+            keep_removed_size: scalar(file.keep_removed_size, units::parse_size)
+                .map_err(key("keep-removed-size"))?,
             limit_rate: scalar(file.limit_rate, units::parse_positive_size)
                 .map_err(key("limit-rate"))?,
             durability: word(file.durability).map_err(key("durability"))?,
@@ -110,6 +114,8 @@ impl Arguments {
             idle_timeout: self.idle_timeout.or(other.idle_timeout),
             max_file_size: self.max_file_size.or(other.max_file_size),
             quota: self.quota.or(other.quota),
+            keep_removed: self.keep_removed.or(other.keep_removed),
+            keep_removed_size: self.keep_removed_size.or(other.keep_removed_size),
             limit_rate: self.limit_rate.or(other.limit_rate),
             durability: self.durability.or(other.durability),
             config: self.config,
@@ -140,6 +146,8 @@ struct ConfigFile {
     idle_timeout: Option<Scalar>,
     max_file_size: Option<Scalar>,
     quota: Option<Scalar>,
+    keep_removed: Option<Scalar>,
+    keep_removed_size: Option<Scalar>,
     limit_rate: Option<Scalar>,
     durability: Option<String>,
     log_format: Option<String>,

@@ -9,6 +9,7 @@ mod confine;
 mod listen;
 mod machine;
 mod password;
+mod scrub;
 
 use std::ffi::OsString;
 use std::io;
@@ -57,12 +58,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
         Err(error) => return explain(&output, &error),
     };
     let done = match arguments.command.take() {
-        None => start(&output, arguments),
+        None => start(&output, arguments).map(|()| exit::DONE),
         Some(command) => command::run(&output, arguments, command),
     };
     output.flush();
     match done {
-        Ok(()) => exit::DONE,
+        Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
             exit::of_error(failure.code)
@@ -236,6 +237,10 @@ fn refused(root: PathBuf, error: &OpenError) -> Failure {
             "choose a --state-dir outside of the folder",
         ),
         OpenError::NotFolder { .. } => (ErrorCode::Usage, "give a folder"),
+        OpenError::NeverServed { .. } => (
+            ErrorCode::NotFound,
+            "give the folder that a fileshare-server has served, and its --state-dir",
+        ),
         OpenError::Io { .. } | OpenError::Index { .. } => (
             ErrorCode::Io,
             "check that the folder may be written to (a read-only one needs --state-dir), or choose another ROOT",
@@ -312,6 +317,7 @@ fn open_identity(arguments: &Arguments, places: &Places) -> Result<TlsIdentity, 
 }
 
 fn store_options(arguments: &Arguments, places: &Places) -> StoreOptions {
+    let usual = StoreOptions::new(&places.root_path);
     StoreOptions {
         root: places.root_path.clone(),
         state_dir: arguments.state_dir.clone(),
@@ -321,6 +327,10 @@ fn store_options(arguments: &Arguments, places: &Places) -> StoreOptions {
             .map_or(Durability::Fsync, Durability::from),
         max_file_size: arguments.max_file_size,
         quota: arguments.quota,
+        keep_removed: arguments.keep_removed.unwrap_or(usual.keep_removed),
+        keep_removed_size: arguments
+            .keep_removed_size
+            .unwrap_or(usual.keep_removed_size),
     }
 }
 

@@ -93,7 +93,7 @@ async fn round(
     rounds: &mut Rounds<'_, Pending>,
     dry_run: bool,
 ) -> Result<(), Failure> {
-    let mut link = client.take_link().await?;
+    let mut link = client.take_link_for_change().await?;
     let number = link.next_number();
     let files = rounds.files().map(Pending::wire).collect();
     let indices = rounds.files().map(|file| file.index).collect();

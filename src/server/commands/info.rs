@@ -41,11 +41,15 @@ pub(super) async fn run(
         left_out_names: facts.left_out.names,
         left_out_twins: facts.left_out.twins,
         left_out_unreadable: facts.left_out.unreadable,
-        trash_files: 0,
-        trash_bytes: 0,
-        keep_removed: 0,
-        keep_removed_size: 0,
-        damaged_files: 0,
-        damaged: Vec::new(),
+        trash_files: facts.trash_files,
+        trash_bytes: facts.trash_bytes,
+        keep_removed: facts.keep_removed.as_secs(),
+        keep_removed_size: facts.keep_removed_size,
+        damaged_files: facts.damaged_files,
+        damaged: facts
+            .damaged
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect(),
     })))
 }

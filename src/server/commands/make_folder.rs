@@ -3,14 +3,19 @@ use tracing::info;
 use super::blocking;
 use crate::protocol::message::ServerBody;
 use crate::protocol::{Failure, WireError};
-use crate::store::Store;
+use crate::store::{Cause, Store};
 use crate::types::{FileName, Item};
 
-pub(super) async fn run(store: &Store, name: String, dry_run: bool) -> Result<ServerBody, Failure> {
+pub(super) async fn run(
+    store: &Store,
+    name: String,
+    dry_run: bool,
+    cause: Cause,
+) -> Result<ServerBody, Failure> {
     let name = FileName::parse(&name).map_err(WireError::Name)?;
     let store = store.clone();
     let item = blocking(move || {
-        store.make_folder(&name, dry_run)?;
+        store.make_folder(&name, dry_run, &cause)?;
         if !dry_run {
             info!(%name, "made a folder");
         }

@@ -5,10 +5,12 @@ mod kick;
 mod make_folder;
 mod remove;
 mod rename;
+mod restore;
 mod stat;
 
 use crate::protocol::message::{ClientBody, ServerBody};
 use crate::protocol::{ErrorCode, Failure, WireDigest};
+use crate::store::Cause;
 use crate::types::Precondition;
 
 use super::conversation::blocking;
@@ -20,6 +22,7 @@ pub(super) async fn answer(
     context: &Context,
     session: &Entered,
     version: u8,
+    cause: Cause,
     request: ClientBody,
 ) -> Result<ServerBody, Failure> {
     if let Some(action) = permission::needs(&request) {
@@ -37,16 +40,21 @@ pub(super) async fn answer(
             to,
             if_match,
             dry_run,
-        } => rename::run(&context.store, from, to, if_match, dry_run).await,
+        } => rename::run(&context.store, from, to, if_match, dry_run, cause).await,
         ClientBody::Remove {
             file,
             recursive,
             if_match,
             dry_run,
-        } => remove::run(&context.store, file, recursive, if_match, dry_run).await,
+        } => remove::run(&context.store, file, recursive, if_match, dry_run, cause).await,
         ClientBody::MakeFolder { name, dry_run } => {
-            make_folder::run(&context.store, name, dry_run).await
+            make_folder::run(&context.store, name, dry_run, cause).await
         }
+        ClientBody::Restore {
+            name,
+            version,
+            dry_run,
+        } => restore::run(&context.store, name, version, dry_run, cause).await,
         ClientBody::Kick { id } => kick::run(&context.sessions, session, id).await,
         // The session lets none of the others come here.
         _ => Err(Failure::new(
@@ -63,6 +71,7 @@ pub(super) fn changes(request: &ClientBody) -> bool {
         ClientBody::Rename { .. }
             | ClientBody::Remove { .. }
             | ClientBody::MakeFolder { .. }
+            | ClientBody::Restore { .. }
             | ClientBody::Kick { .. }
     )
 }

@@ -3,7 +3,7 @@ use tracing::info;
 use super::{blocking, precondition};
 use crate::protocol::message::ServerBody;
 use crate::protocol::{Failure, WireDigest, WireRef};
-use crate::store::Store;
+use crate::store::{Cause, Store};
 use crate::types::FileRef;
 
 pub(super) async fn run(
@@ -12,20 +12,21 @@ pub(super) async fn run(
     recursive: bool,
     if_match: Option<WireDigest>,
     dry_run: bool,
+    cause: Cause,
 ) -> Result<ServerBody, Failure> {
     let file = FileRef::try_from(file)?;
     let precondition = precondition(if_match)?;
     let store = store.clone();
-    let item = blocking(move || {
-        let item = store.remove(&file, recursive, precondition, dry_run)?;
+    let removed = blocking(move || {
+        let removed = store.remove(&file, recursive, precondition, dry_run, &cause)?;
         if !dry_run {
-            info!(name = %item.name(), "removed");
+            info!(name = %removed.item.name(), kept = removed.kept, "removed");
         }
-        Ok(item)
+        Ok(removed)
     })
     .await?;
     Ok(ServerBody::Removed {
-        item: (&item).into(),
-        kept: false,
+        item: (&removed.item).into(),
+        kept: removed.kept,
     })
 }

@@ -79,6 +79,11 @@ impl IndexFile {
         IndexFile(state.join("index.sqlite"))
     }
 
+    /// Whether there is one.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.exists()
+    }
+
     /// Opens the index for the one thread that writes it, making it anew when it is missing or
     /// damaged. `served_before` tells which of the two a missing one means.
     pub(super) fn open(&self, served_before: bool) -> Result<(Writer, IndexState), IndexError> {

@@ -1,11 +1,14 @@
 use std::io::ErrorKind;
 
-use super::Publisher;
+use super::{Publisher, Removed};
 use crate::disk::{FileFacts, Replace};
 use crate::store::error::StoreError;
 use crate::store::index::Row;
+use crate::store::journal::{Change, Kind, Left};
 use crate::store::lookup::Found;
 use crate::store::names::{Place, Rules, taken_by};
+use crate::store::sweeper::Sweep;
+use crate::store::trash::Amount;
 use crate::types::{FileName, Item, NameError};
 
 /// Files from this size on are not deleted here, where everybody waits, but in the background.
@@ -82,6 +85,14 @@ impl Publisher {
                 _ => StoreError::disk(from, error),
             })?;
         self.batch.touch(from.folder(), &found.parent);
+        self.record(Change {
+            before: Some(from.clone()),
+            left: Some(Left::from(&found.facts)),
+            ..Change::new(Kind::Renamed, to)
+        });
+        if let Err(error) = self.inner.damage.renamed(from, to) {
+            tracing::warn!("the record of damage cannot be used: {error}");
+        }
         if found.is_folder() {
             self.batch.forget_names();
             self.remember(|index| {
@@ -106,35 +117,55 @@ impl Publisher {
         name: &FileName,
         recursive: bool,
         expected: Option<FileFacts>,
-    ) -> Result<Item, StoreError> {
+    ) -> Result<Removed, StoreError> {
         let found = self.rules().find(name)?;
         check_expected(&found, expected)?;
         if found.is_folder() && !recursive {
             return Err(StoreError::IsFolder { name: name.clone() });
         }
-        if found.is_folder() || found.facts.size >= DELETED_AT_ONCE {
-            let taken = self.inner.staging.take_away(&found.parent, name.leaf());
-            let taken = taken.map_err(|error| StoreError::disk(name, error))?;
-            let _ = self.inner.to_sweep.send(Some(taken));
-        } else {
-            found
-                .parent
-                .remove_file(name.leaf())
-                .map_err(|error| StoreError::disk(name, error))?;
+        let amount = match found.is_folder() {
+            true => self.writer.rows().amount_below(name)?,
+            false => Amount::of(&found.facts),
+        };
+        let kept = self.keep_removed(&found.parent, name, amount)?;
+        if kept.is_none() {
+            self.delete(&found)?;
         }
         self.batch.touch(name.folder(), &found.parent);
         if found.is_folder() {
             self.batch.forget_names();
         }
         self.remember(|index| index.forget(name));
-        Ok(found.item())
+        let kind = match found.is_folder() {
+            true => Kind::RemovedFolder,
+            false => Kind::RemovedFile,
+        };
+        self.record(Change {
+            kept,
+            ..Change::new(kind, name)
+        });
+        Ok(Removed {
+            item: found.item(),
+            kept: kept.is_some(),
+        })
+    }
+
+    fn delete(&mut self, found: &Found) -> Result<(), StoreError> {
+        let leaf = found.name.leaf();
+        if !found.is_folder() && found.facts.size < DELETED_AT_ONCE {
+            let removed = found.parent.remove_file(leaf);
+            return removed.map_err(|error| StoreError::disk(&found.name, error));
+        }
+        let taken = self.inner.staging.take_away(&found.parent, leaf);
+        let taken = taken.map_err(|error| StoreError::disk(&found.name, error))?;
+        let _ = self.inner.to_sweep.send(Sweep::Delete(taken));
+        Ok(())
     }
 
     pub(super) fn make_folder(&mut self, name: &FileName) -> Result<(), StoreError> {
         self.rules().check_free(name, None)?;
         let parent = self.open_or_make(name.folder())?;
-        parent
-            .make_folder(name.leaf())
+        self.with_room(|_| parent.make_folder(name.leaf()))
             .map_err(|error| match error.kind() {
                 ErrorKind::AlreadyExists => StoreError::AlreadyExists {
                     name: name.clone(),
@@ -146,6 +177,7 @@ impl Publisher {
             index.forget_file(name)?;
             index.put_folder(name)
         });
+        self.record(Change::new(Kind::MadeFolder, name));
         Ok(())
     }
 

@@ -5,14 +5,15 @@ use super::Publisher;
 use crate::disk::Folder;
 use crate::store::answer::Answer;
 use crate::store::error::StoreError;
+use crate::store::journal::{Change, Kind};
 use crate::store::names::Place;
+use crate::store::trash::TrashFolder;
 use crate::types::FileName;
 
 /// A batch ends early when it has touched more folders than this: each is an open handle.
 const MOST_FOLDERS: usize = 256;
 
 /// What one batch has in hand.
-#[derive(Default)]
 pub(super) struct Batch {
     /// Folders that are open already, with their places in `touched`.
     open: HashMap<Option<FileName>, (Folder, usize)>,
@@ -20,16 +21,41 @@ pub(super) struct Batch {
     touched: Vec<(Folder, io::Result<()>)>,
     /// Those that the present job touched.
     by_job: Vec<usize>,
+    /// Folders of the trash that took something.
+    trash: HashMap<TrashFolder, Folder>,
+    trash_synced: io::Result<()>,
+    /// Whether the present job put something there.
+    keeps: bool,
     pub(super) answers: Vec<Pending>,
 }
 
 /// An answer that waits for the end of the batch; it is told how the syncs ended.
-type Pending = Box<dyn FnOnce(&[(Folder, io::Result<()>)]) + Send>;
+type Pending = Box<dyn FnOnce(&Synced) + Send>;
+
+/// How the syncs of a batch ended.
+pub(super) struct Synced {
+    folders: Vec<(Folder, io::Result<()>)>,
+    trash: io::Result<()>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Batch {
+            open: HashMap::new(),
+            touched: Vec::new(),
+            by_job: Vec::new(),
+            trash: HashMap::new(),
+            trash_synced: Ok(()),
+            keeps: false,
+            answers: Vec::new(),
+        }
+    }
+}
 
 impl Batch {
     /// Whether enough handles are open that the batch should end.
     pub(super) fn is_full(&self) -> bool {
-        self.touched.len() > MOST_FOLDERS
+        self.touched.len() + self.trash.len() > MOST_FOLDERS
     }
 
     /// Notes that a name in the folder changes.
@@ -51,15 +77,28 @@ impl Batch {
         self.open.clear();
     }
 
+    /// Notes that something is in the trash now.
+    pub(super) fn kept(&mut self, touched: Vec<(TrashFolder, Folder)>) {
+        self.trash.extend(touched);
+        self.keeps = true;
+    }
+
+    /// Makes the batch survive a power cut: the trash first, so that what it took is never gone from
+    /// both places.
     pub(super) fn sync(&mut self) {
+        self.trash_synced = self.trash.values().try_for_each(Folder::sync);
         for (folder, outcome) in &mut self.touched {
             *outcome = folder.sync();
         }
     }
 
     pub(super) fn answer(self) {
+        let synced = Synced {
+            folders: self.touched,
+            trash: self.trash_synced,
+        };
         for answer in self.answers {
-            answer(&self.touched);
+            answer(&synced);
         }
     }
 }
@@ -86,12 +125,12 @@ impl Publisher {
     ) -> Result<Folder, StoreError> {
         let mut folder = deepest;
         for path in missing {
-            match folder.make_folder(path.leaf()) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(StoreError::disk(&path, error));
-                }
-                _ => self.batch.touch(path.folder(), &folder),
+            match self.with_room(|_| folder.make_folder(path.leaf())) {
+                Ok(()) => self.record(Change::new(Kind::MadeFolder, &path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(StoreError::disk(&path, error)),
             }
+            self.batch.touch(path.folder(), &folder);
             folder = folder
                 .subfolder(path.leaf())
                 .map_err(|error| StoreError::disk(&path, error))?;
@@ -110,11 +149,13 @@ impl Publisher {
     ) {
         self.damaged |= matches!(&outcome, Err(StoreError::Index(error)) if error.is_damage());
         let by_job = std::mem::take(&mut self.batch.by_job);
-        self.batch.answers.push(Box::new(move |touched| {
+        let keeps = std::mem::take(&mut self.batch.keeps);
+        self.batch.answers.push(Box::new(move |synced| {
             let failed = by_job
                 .iter()
-                .filter_map(|at| touched.get(*at))
-                .find_map(|(_, synced)| synced.as_ref().err());
+                .filter_map(|at| synced.folders.get(*at))
+                .find_map(|(_, synced)| synced.as_ref().err())
+                .or(synced.trash.as_ref().err().filter(|_| keeps));
             answer.give(match failed {
                 Some(error) => outcome.and(Err(StoreError::disk(&name, copy_of(error)))),
                 None => outcome,

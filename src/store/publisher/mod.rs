@@ -7,21 +7,27 @@
 
 mod alter;
 mod batch;
+mod keep;
 mod publish;
 mod reconcile;
+mod take_back;
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::answer::Answer;
+use super::cause::Cause;
 use super::content::Hashed;
 use super::error::{IndexError, StoreError};
 use super::index::Writer;
 use super::inner::Inner;
+use super::journal::{Change, Journal, UndoCursor};
 use super::ledger::Reservation;
 use super::names::Rules;
 use super::options::Durability;
 use super::partial::Claim;
+use super::trash::When;
+use super::undo::UndoPage;
 use crate::disk::{FileFacts, StagedFile};
 use crate::types::{Digest, Entry, FileName, Item, OnConflict};
 
@@ -40,6 +46,7 @@ pub(super) enum Job {
         to: FileName,
         /// What the file must still be.
         expected: Option<FileFacts>,
+        cause: Cause,
         answer: Answer<Item>,
     },
     /// A file or folder goes.
@@ -47,10 +54,30 @@ pub(super) enum Job {
         name: FileName,
         recursive: bool,
         expected: Option<FileFacts>,
-        answer: Answer<Item>,
+        cause: Cause,
+        answer: Answer<Removed>,
     },
     /// A folder is made.
-    MakeFolder { name: FileName, answer: Answer<()> },
+    MakeFolder {
+        name: FileName,
+        cause: Cause,
+        answer: Answer<()>,
+    },
+    /// A file of the trash gets its name back.
+    Restore {
+        name: FileName,
+        when: When,
+        cause: Cause,
+        answer: Answer<Item>,
+    },
+    /// Some of what a command changed is taken back.
+    TakeBack {
+        owner: Option<String>,
+        /// Where to go on; `None` is the end of the owner's last command.
+        from: Option<UndoCursor>,
+        dry_run: bool,
+        answer: Answer<UndoPage>,
+    },
     /// The index may be wrong about names in one folder: what is on the disk now is written into
     /// it. Hidden names are forgotten whatever is there.
     Look {
@@ -87,9 +114,19 @@ pub(super) struct Publication {
     pub(super) digest: Digest,
     /// Held while the file has its temporary name, if that can be found again.
     pub(super) claim: Option<Claim>,
+    pub(super) cause: Cause,
     /// Held until the index counts the file.
     pub(super) reservation: Reservation,
     pub(super) answer: Answer<Entry>,
+}
+
+/// Something that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// What it was.
+    pub item: Item,
+    /// Whether it is kept in the trash, whole.
+    pub kept: bool,
 }
 
 /// Syncs files until it is told to stop, and hands them on. Several threads run this.
@@ -120,7 +157,10 @@ pub(super) fn sync_files(inner: &Inner, publications: &Mutex<Receiver<Option<Box
 pub(super) struct Publisher {
     inner: Arc<Inner>,
     writer: Writer,
+    journal: Journal,
     batch: Batch,
+    /// On whose behalf the present job changes something; `None`: it cannot be taken back.
+    cause: Option<Cause>,
     /// Why what was written into the index since `begin` must not be kept.
     index_error: Option<IndexError>,
     /// Whether the index must be made anew.
@@ -128,11 +168,13 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(inner: Arc<Inner>, writer: Writer) -> Self {
+    pub(super) fn new(inner: Arc<Inner>, writer: Writer, journal: Journal) -> Self {
         Publisher {
             inner,
             writer,
+            journal,
             batch: Batch::default(),
+            cause: None,
             index_error: None,
             damaged: false,
         }
@@ -150,6 +192,7 @@ impl Publisher {
         while let Ok(next) = jobs.try_recv() {
             self.run_batch(next, jobs);
         }
+        self.journal.close();
         if let Err(error) = self.writer.close() {
             tracing::warn!("the index was not closed cleanly: {error}");
         }
@@ -175,14 +218,17 @@ impl Publisher {
     }
 
     fn act(&mut self, job: Job) {
+        self.cause = None;
         match job {
             Job::Publish(publication) => self.publish(*publication),
             Job::Rename {
                 from,
                 to,
                 expected,
+                cause,
                 answer,
             } => {
+                self.cause = Some(cause);
                 let outcome = self.rename(&from, &to, expected);
                 self.answer_later(from, answer, outcome);
             }
@@ -190,15 +236,38 @@ impl Publisher {
                 name,
                 recursive,
                 expected,
+                cause,
                 answer,
             } => {
+                self.cause = Some(cause);
                 let outcome = self.remove(&name, recursive, expected);
                 self.answer_later(name, answer, outcome);
             }
-            Job::MakeFolder { name, answer } => {
+            Job::MakeFolder {
+                name,
+                cause,
+                answer,
+            } => {
+                self.cause = Some(cause);
                 let outcome = self.make_folder(&name);
                 self.answer_later(name, answer, outcome);
             }
+            Job::Restore {
+                name,
+                when,
+                cause,
+                answer,
+            } => {
+                self.cause = Some(cause);
+                let outcome = self.restore(&name, when);
+                self.answer_later(name, answer, outcome);
+            }
+            Job::TakeBack {
+                owner,
+                from,
+                dry_run,
+                answer,
+            } => self.take_back(owner.as_deref(), from, dry_run, answer),
             Job::Look {
                 folder,
                 hidden,
@@ -243,11 +312,20 @@ impl Publisher {
         }
     }
 
+    /// Writes a change down, so that it can be taken back.
+    fn record(&mut self, change: Change) {
+        if let Some(cause) = &self.cause {
+            self.journal.record(cause, &change);
+        }
+    }
+
     /// Ends a batch: what the answers promise becomes true, and then they are given.
     fn finish(&mut self) {
         if self.inner.durability == Durability::Fsync {
             self.batch.sync();
         }
+        self.inner.trash.end_batch();
+        self.journal.commit();
         let committed = match self.index_error.take() {
             Some(error) => Err(error),
             None => self.writer.commit(),

@@ -1,12 +1,15 @@
 use std::io::ErrorKind;
 
+use super::keep::Aside;
 use super::{Publication, Publisher};
 use crate::disk::{FileFacts, FileKind, Folder, PublishError, Replace, StagedFile};
 use crate::store::answer::Answer;
 use crate::store::content::{is_settled, now};
 use crate::store::error::StoreError;
 use crate::store::index::Row;
+use crate::store::journal::{Change, Kind, Left};
 use crate::store::names::{numbered, taken_by};
+use crate::store::trash::Amount;
 use crate::types::{Digest, Entry, FileName, OnConflict};
 
 /// How often somebody who works in the folder by hand may come between a look and a rename.
@@ -30,9 +33,11 @@ impl Publisher {
             expected,
             digest,
             claim,
+            cause,
             reservation,
             answer,
         } = publication;
+        self.cause = Some(cause);
         let outcome = self.publish_under_free_name(staged, &name, on_conflict, expected, digest);
         drop(claim);
         // The promise of room ends when the file itself is counted.
@@ -64,19 +69,50 @@ impl Publisher {
                 })?;
                 continue;
             }
+            let replaced = match &standing {
+                Standing::File(facts) => Some(*facts),
+                _ => None,
+            };
             let replace = self.may_have(&candidate, standing, on_conflict, expected)?;
-            match staged.publish(&folder, candidate.leaf(), replace) {
-                Ok(facts) => return Ok(self.published(candidate, &facts, digest)),
-                Err(PublishError { source, .. }) if tries == TRIES => {
-                    return Err(StoreError::disk(&candidate, source));
+            let aside = match replaced {
+                Some(facts) => self.keep_replaced(&folder, &candidate, &facts, &mut staged)?,
+                None => Aside::No,
+            };
+            let kept = match &aside {
+                Aside::No => None,
+                Aside::Linked(when) | Aside::Exchanged(when, _) => Some(*when),
+            };
+            let published = match aside {
+                Aside::Exchanged(_, facts) => Ok(facts),
+                _ => staged.publish(&folder, candidate.leaf(), replace),
+            };
+            match published {
+                Ok(facts) => {
+                    let kind = match replaced {
+                        Some(_) => Kind::Replaced,
+                        None => Kind::Added,
+                    };
+                    self.record(Change {
+                        kept,
+                        left: Some(Left::from(&facts)),
+                        ..Change::new(kind, &candidate)
+                    });
+                    return Ok(self.published(candidate, &facts, digest));
                 }
                 Err(PublishError {
                     staged: back,
                     source,
                 }) => {
+                    if let (Some(when), Some(facts)) = (kept, replaced) {
+                        self.unkeep(when, &candidate, Amount::of(&facts));
+                    }
+                    if tries == TRIES {
+                        return Err(StoreError::disk(&candidate, source));
+                    }
                     staged = back;
                     tries += 1;
                     match source.kind() {
+                        ErrorKind::StorageFull if self.inner.make_room(0) => {}
                         ErrorKind::AlreadyExists if replace == Replace::Never => {}
                         // The folder was removed by hand.
                         ErrorKind::NotFound => {

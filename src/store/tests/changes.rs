@@ -24,7 +24,10 @@ fn renames_files_and_folders() {
     let shared = Shared::new();
     shared.upload("a/b/f", "1").unwrap();
     shared.upload("a/ä/f", "2").unwrap();
-    shared.store.make_folder(&name("a/empty"), false).unwrap();
+    shared
+        .store
+        .make_folder(&name("a/empty"), false, &Cause::default())
+        .unwrap();
     shared.rename("a/b/f", "x/y/g").unwrap();
     assert_eq!(shared.entry("x/y/g").id, Some(id("1")));
     refused!(shared.stat("a/b/f"), StoreError::NotFound(_));
@@ -121,10 +124,17 @@ fn removes_files_and_folders() {
 #[test]
 fn makes_folders() {
     let shared = Shared::new();
-    shared.store.make_folder(&name("a/b"), false).unwrap();
+    shared
+        .store
+        .make_folder(&name("a/b"), false, &Cause::default())
+        .unwrap();
     assert_eq!(shared.names(), ["a/b/"]);
     assert_eq!(shared.stat("a").unwrap(), Item::Folder(name("a")));
-    let again = |text| shared.store.make_folder(&name(text), false);
+    let again = |text| {
+        shared
+            .store
+            .make_folder(&name(text), false, &Cause::default())
+    };
     refused!(
         again("a/b"),
         StoreError::AlreadyExists { existing: None, .. }
@@ -147,13 +157,25 @@ fn a_dry_run_finds_what_is_in_the_way_and_changes_nothing() {
     shared.upload("a", "1").unwrap();
     shared.upload("b", "2").unwrap();
     let any = Precondition::default();
-    let rename = |to| shared.store.rename(&file("a"), &name(to), any, true);
+    let rename = |to| {
+        shared
+            .store
+            .rename(&file("a"), &name(to), any, true, &Cause::default())
+    };
     rename("c/d").unwrap();
     refused!(rename("b"), StoreError::AlreadyExists { .. });
-    shared.store.remove(&file("a"), false, any, true).unwrap();
-    shared.store.make_folder(&name("c"), true).unwrap();
+    shared
+        .store
+        .remove(&file("a"), false, any, true, &Cause::default())
+        .unwrap();
+    shared
+        .store
+        .make_folder(&name("c"), true, &Cause::default())
+        .unwrap();
     refused!(
-        shared.store.make_folder(&name("B"), true),
+        shared
+            .store
+            .make_folder(&name("B"), true, &Cause::default()),
         StoreError::Twin { .. }
     );
     assert_eq!(shared.names(), ["a", "b"]);
@@ -167,11 +189,17 @@ fn changes_only_the_version_that_is_meant() {
     let only = |content| Precondition {
         if_match: Some(id(content)),
     };
-    let remove = |content| shared.store.remove(&file("a"), false, only(content), false);
+    let remove = |content| {
+        shared
+            .store
+            .remove(&file("a"), false, only(content), false, &Cause::default())
+    };
     refused!(remove("other"), StoreError::PreconditionFailed { .. });
     let moved = |content| {
         let to = name("b");
-        shared.store.rename(&file("a"), &to, only(content), false)
+        shared
+            .store
+            .rename(&file("a"), &to, only(content), false, &Cause::default())
     };
     refused!(moved("other"), StoreError::PreconditionFailed { .. });
     let replace = |content| NewFile {

@@ -160,7 +160,9 @@ fn no_name_is_created_beside_another_form_of_it() {
     for text in ["\u{fc}.txt", "\u{dc}.TXT", "\u{f6}/g", "\u{d6}", "link"] {
         refused!(shared.upload(text, "x"), StoreError::Twin { .. });
         refused!(
-            shared.store.make_folder(&name(text), false),
+            shared
+                .store
+                .make_folder(&name(text), false, &Cause::default()),
             StoreError::Twin { .. }
         );
         refused!(shared.rename("\u{e4}", text), StoreError::Twin { .. });

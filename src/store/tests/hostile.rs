@@ -43,7 +43,9 @@ fn links_out_of_the_root_are_not_followed() {
             refused!(onto, StoreError::Conflict { .. });
         }
         refused!(
-            shared.store.make_folder(&name(text), false),
+            shared
+                .store
+                .make_folder(&name(text), false, &Cause::default()),
             StoreError::Conflict { .. }
         );
     }
@@ -141,7 +143,9 @@ fn only_portable_names_are_created() {
     ] {
         refused!(shared.upload(text, ""), StoreError::InvalidName { .. });
         refused!(
-            shared.store.make_folder(&name(text), false),
+            shared
+                .store
+                .make_folder(&name(text), false, &Cause::default()),
             StoreError::InvalidName { .. }
         );
         refused!(shared.rename("f", text), StoreError::InvalidName { .. });

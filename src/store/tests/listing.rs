@@ -20,7 +20,10 @@ fn patterns_choose() {
     for text in ["a.txt", "b.md", "d/a.txt", "d/e/a.txt", "d/e/c", "x[1]"] {
         shared.upload(text, "").unwrap();
     }
-    shared.store.make_folder(&name("d/empty"), false).unwrap();
+    shared
+        .store
+        .make_folder(&name("d/empty"), false, &Cause::default())
+        .unwrap();
     assert_eq!(matching(&shared, None, &["*.txt"]), ["a.txt"]);
     assert_eq!(
         matching(&shared, None, &["**/*.txt"]),

@@ -13,6 +13,9 @@ mod opening;
 #[cfg(unix)]
 mod partial;
 mod reading;
+mod scrub;
+mod trash;
+mod undo;
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -43,7 +46,13 @@ impl Shared {
     }
 
     fn reopened(self) -> Self {
+        self.reopened_after(|_| {})
+    }
+
+    /// The same, after something was done to the folder.
+    fn reopened_after(self, change: impl FnOnce(&Path)) -> Self {
         self.store.close();
+        change(self.directory.path());
         let mut options = StoreOptions::new(self.directory.path());
         options.durability = Durability::None;
         Shared {
@@ -96,13 +105,60 @@ impl Shared {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<Item, StoreError> {
-        self.store
-            .rename(&file(from), &name(to), Precondition::default(), false)
+        self.store.rename(
+            &file(from),
+            &name(to),
+            Precondition::default(),
+            false,
+            &Cause::default(),
+        )
     }
 
     fn remove(&self, text: &str, recursive: bool) -> Result<Item, StoreError> {
+        self.remove_for(&Cause::default(), text, recursive)
+            .map(|removed| removed.item)
+    }
+
+    fn remove_for(
+        &self,
+        cause: &Cause,
+        text: &str,
+        recursive: bool,
+    ) -> Result<Removed, StoreError> {
+        self.store.remove(
+            &file(text),
+            recursive,
+            Precondition::default(),
+            false,
+            cause,
+        )
+    }
+
+    fn kept(&self) -> Vec<(String, u32)> {
+        let page = self.store.trash(&ListQuery::default(), None, 1_000_000);
+        let kept = page.unwrap().files.into_iter();
+        kept.map(|kept| (kept.name.as_str().to_owned(), kept.version))
+            .collect()
+    }
+
+    fn restore(&self, text: &str, version: u32) -> Result<Item, StoreError> {
         self.store
-            .remove(&file(text), recursive, Precondition::default(), false)
+            .restore(&name(text), version, false, &Cause::default())
+    }
+
+    /// Takes back the owner's last command: what became of each change.
+    fn undo(&self, owner: Option<&str>) -> Vec<(String, Result<TakenBack, StoreError>)> {
+        let mut from = None;
+        let mut all = Vec::new();
+        loop {
+            let page = self.store.undo(owner, from, false).unwrap();
+            let undone = page.changes.into_iter();
+            all.extend(undone.map(|undone| (undone.name.as_str().to_owned(), undone.outcome)));
+            from = page.next;
+            if from.is_none() {
+                return all;
+            }
+        }
     }
 
     fn staged(&self) -> usize {

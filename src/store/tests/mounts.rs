@@ -46,7 +46,9 @@ fn a_full_disk_fails_one_upload_and_takes_no_room() {
     drop(large);
     upload(&store, new("medium"), &"x".repeat(1 << 20)).unwrap();
     let any = Precondition::default();
-    store.remove(&file("medium"), false, any, false).unwrap();
+    store
+        .remove(&file("medium"), false, any, false, &Cause::default())
+        .unwrap();
     assert!(matches!(store.stat(&file("small")), Ok(Item::File(_))));
 }
 
@@ -75,7 +77,9 @@ fn what_is_kept_of_uploads_gives_way_on_a_full_disk() {
     let gone = store.find_partial(&key, None).unwrap();
     assert!(matches!(gone, Found::Nothing));
     let any = Precondition::default();
-    store.remove(&file("announced"), false, any, false).unwrap();
+    store
+        .remove(&file("announced"), false, any, false, &Cause::default())
+        .unwrap();
     eventually(|| store.facts().unwrap().free_space > Some(3 << 20));
     let mut upload_cut = store.stage(cut).unwrap();
     upload_cut.write(&vec![0; 2 << 20]).unwrap();
@@ -134,11 +138,62 @@ fn a_root_that_cannot_be_written_is_served() {
     let any = Precondition::default();
     refused!(upload(&store, new("b"), ""), StoreError::ReadOnly { .. });
     refused!(
-        store.remove(&file("a"), false, any, false),
+        store.remove(&file("a"), false, any, false, &Cause::default()),
         StoreError::ReadOnly { .. }
     );
     refused!(
-        store.make_folder(&name("d"), false),
+        store.make_folder(&name("d"), false, &Cause::default()),
         StoreError::ReadOnly { .. }
     );
+}
+
+#[test]
+fn the_trash_gives_way_before_an_upload_fails_and_removing_works_on_a_full_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(_mount) = Mount::new(&SMALL, directory.path()) else {
+        return;
+    };
+    let store = Store::open(StoreOptions::new(directory.path())).unwrap();
+    let cause = Cause::default();
+    let any = Precondition::default();
+    let mebibyte = "x".repeat(1 << 20);
+    // Announced and not announced, both more than is free beside what is kept.
+    for size in [Some(3 << 20), None] {
+        upload(&store, new("old"), &mebibyte.repeat(2)).unwrap();
+        assert!(
+            store
+                .remove(&file("old"), false, any, false, &cause)
+                .unwrap()
+                .kept
+        );
+        assert_eq!(store.facts().unwrap().trash_files, 1);
+        let large = NewFile {
+            size,
+            ..new("large")
+        };
+        upload(&store, large, &mebibyte.repeat(3)).unwrap();
+        assert_eq!(store.facts().unwrap().trash_files, 0);
+        store
+            .remove(&file("large"), false, any, false, &cause)
+            .unwrap();
+        store.make_folder(&name("d"), false, &cause).unwrap();
+        store.remove(&file("d"), true, any, false, &cause).unwrap();
+    }
+    // Nothing is given up for what would not fit all the same.
+    let kept = store.facts().unwrap().trash_bytes;
+    assert!(kept > 0);
+    let hopeless = NewFile {
+        size: Some(100 << 20),
+        ..new("hopeless")
+    };
+    refused!(store.stage(hopeless), StoreError::DiskFull { .. });
+    assert_eq!(store.facts().unwrap().trash_bytes, kept);
+    upload(&store, new("stays"), "1").unwrap();
+    std::fs::write(directory.path().join("fills"), vec![0; 8 << 20]).unwrap_err();
+    store
+        .remove(&file("stays"), false, any, false, &cause)
+        .unwrap();
+    store
+        .remove(&file("fills"), false, any, false, &cause)
+        .unwrap();
 }

@@ -66,7 +66,9 @@ fn closing_does_not_wait_for_hashes() {
         let asked: Vec<_> = (0..4)
             .map(|_| {
                 let store = shared.store.clone();
-                scope.spawn(move || store.remove(&file("huge"), false, precondition, false))
+                scope.spawn(move || {
+                    store.remove(&file("huge"), false, precondition, false, &Cause::default())
+                })
             })
             .collect();
         std::thread::sleep(Duration::from_millis(300));

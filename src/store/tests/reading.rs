@@ -12,7 +12,10 @@ fn reads_what_was_stored() {
     stored.read_to_string(&mut text).unwrap();
     assert_eq!(text, "content");
     stored.check_unchanged().unwrap();
-    shared.store.make_folder(&name("d"), false).unwrap();
+    shared
+        .store
+        .make_folder(&name("d"), false, &Cause::default())
+        .unwrap();
     refused!(
         shared.store.open_file(&file("d")),
         StoreError::IsFolder { .. }

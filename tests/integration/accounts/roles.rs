@@ -32,6 +32,15 @@ fn requests() -> Vec<(ClientBody, Role)> {
         name: "d".to_owned(),
         dry_run: true,
     };
+    let trash = ClientBody::Trash {
+        folder: None,
+        patterns: Vec::new(),
+    };
+    let restore = ClientBody::Restore {
+        name: "a".to_owned(),
+        version: 1,
+        dry_run: true,
+    };
     vec![
         (ClientBody::Ping, Role::None),
         (ClientBody::Info, Role::Reader),
@@ -40,6 +49,9 @@ fn requests() -> Vec<(ClientBody, Role)> {
         (rename, Role::Contributor),
         (remove, Role::Editor),
         (folder, Role::Contributor),
+        (trash, Role::Editor),
+        (restore, Role::Editor),
+        (ClientBody::Undo { dry_run: true }, Role::Contributor),
         (ClientBody::Download { files: 1 }, Role::Reader),
         (ClientBody::Upload { files: 2 }, Role::Contributor),
         (ClientBody::Sessions, Role::Admin),
@@ -57,6 +69,9 @@ fn is_request(body: &ClientBody) -> bool {
         | ClientBody::Rename { .. }
         | ClientBody::Remove { .. }
         | ClientBody::MakeFolder { .. }
+        | ClientBody::Trash { .. }
+        | ClientBody::Restore { .. }
+        | ClientBody::Undo { .. }
         | ClientBody::Download { .. }
         | ClientBody::Upload { .. }
         | ClientBody::Trash { .. }
@@ -110,7 +125,10 @@ async fn single(client: &mut RawClient, number: u32, request: ClientBody) -> boo
         let answer = client.receive().await.unwrap();
         assert_eq!(answer.number, number);
         match answer.body {
-            ServerBody::Page { last: false, .. } | ServerBody::Sessions { last: false, .. } => {}
+            ServerBody::Page { last: false, .. }
+            | ServerBody::Sessions { last: false, .. }
+            | ServerBody::Trash { last: false, .. }
+            | ServerBody::Undone { last: false, .. } => {}
             ServerBody::Refused { code, detail } if code == FORBIDDEN => {
                 assert!(detail.contains("needs the role"), "{detail}");
                 return false;

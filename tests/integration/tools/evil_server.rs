@@ -160,6 +160,8 @@ async fn converse(mut stream: AnyStream, script: &Script) {
                 software: "evil\u{1b}[2J".into(),
                 role: 4,
             })],
+            // Nothing answers it.
+            ClientBody::Command { .. } => Vec::new(),
             body => script(&body),
         };
         for answer in answers {

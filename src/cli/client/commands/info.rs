@@ -1,7 +1,9 @@
 use super::{Outcome, role_name};
 use crate::cli::client::session::Session;
 use crate::cli::exit::Verdict;
-use crate::cli::json::{Body, InfoLine, LeftOutBody, LimitsBody, UnhashedBody};
+use crate::cli::json::{
+    Body, DamagedBody, InfoLine, LeftOutBody, LimitsBody, TrashBody, UnhashedBody,
+};
 use crate::cli::units;
 use crate::protocol::message::ServerInfo;
 use crate::types::Printable;
@@ -53,6 +55,16 @@ fn line<'a>(info: &'a ServerInfo, server: &'a str) -> InfoLine<'a> {
             names: info.left_out_names,
             twins: info.left_out_twins,
             unreadable: info.left_out_unreadable,
+        },
+        trash: TrashBody {
+            files: info.trash_files,
+            bytes: info.trash_bytes,
+            keep_removed: info.keep_removed,
+            keep_removed_size: info.keep_removed_size,
+        },
+        damaged: DamagedBody {
+            files: info.damaged_files,
+            names: &info.damaged,
         },
     }
 }
@@ -170,6 +182,8 @@ fn describe(info: &ServerInfo, server: &str) -> String {
         ("capabilities", list(capabilities, "none")),
         ("hashing", hashing),
         ("left out", list(left_out, "nothing")),
+        ("trash", trash(info)),
+        ("damaged", damaged(info)),
     ] {
         text.push_str(&format!("{key:<14}{value}\n"));
     }
@@ -179,6 +193,36 @@ fn describe(info: &ServerInfo, server: &str) -> String {
 
 fn role(info: &ServerInfo) -> &'static str {
     role_name(info.role)
+}
+
+fn trash(info: &ServerInfo) -> String {
+    if info.keep_removed == 0 || info.keep_removed_size == 0 {
+        return "off".to_owned();
+    }
+    format!(
+        "{}, {}, kept for {} and up to {}",
+        units::count(info.trash_files, "file"),
+        units::size(info.trash_bytes),
+        units::span(info.keep_removed),
+        units::size(info.keep_removed_size),
+    )
+}
+
+fn damaged(info: &ServerInfo) -> String {
+    if info.damaged_files == 0 {
+        return "nothing known".to_owned();
+    }
+    let names: Vec<String> = info
+        .damaged
+        .iter()
+        .map(|name| Printable(name).to_string())
+        .collect();
+    let more = match info.damaged_files > names.len() as u64 {
+        true => ", …",
+        false => "",
+    };
+    let number = units::count(info.damaged_files, "file");
+    format!("{number}, to be uploaded again: {}{more}", names.join(", "))
 }
 
 #[cfg(test)]

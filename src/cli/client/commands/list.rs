@@ -71,13 +71,14 @@ pub fn query(here: &RemoteFolder, patterns: &[String]) -> Result<ListQuery, Fail
 }
 
 /// Which of the patterns have matched something.
-struct Wanted<'a> {
+pub struct Wanted<'a> {
     folder: RemoteFolder,
     patterns: Vec<(&'a str, Option<Patterns>, bool)>,
 }
 
 impl<'a> Wanted<'a> {
-    fn new(folder: &RemoteFolder, patterns: &'a [String]) -> Self {
+    /// None of them yet.
+    pub fn new(folder: &RemoteFolder, patterns: &'a [String]) -> Self {
         let patterns = patterns.iter().map(|pattern| {
             let meant = Patterns::parse(&[pattern]).ok();
             (pattern.as_str(), meant, false)
@@ -88,7 +89,8 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn saw(&mut self, name: &FileName) {
+    /// Notes a name that was listed.
+    pub fn saw(&mut self, name: &FileName) {
         let below = match self.folder.name() {
             None => Some(name.clone()),
             Some(folder) => name.relative_to(folder),
@@ -99,7 +101,8 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn unseen(&self) -> impl Iterator<Item = &'a str> {
+    /// Those that matched nothing.
+    pub fn unseen(&self) -> impl Iterator<Item = &'a str> {
         self.patterns
             .iter()
             .filter(|(.., seen)| !seen)

@@ -14,9 +14,12 @@ mod put;
 mod remote_folder;
 mod remove;
 mod rename;
+mod restore;
 mod sessions;
 pub mod shell;
 mod stat;
+mod trash;
+mod undo;
 mod verify;
 
 use std::ffi::OsStr;
@@ -62,6 +65,8 @@ fn needs_server(command: &Command) -> bool {
 }
 
 async fn run_in(session: &mut Session, command: Command) -> Outcome {
+    // Whatever it changes is taken back together.
+    session.client.begin_command();
     match command {
         Command::List(args) => list::run(session, &args).await,
         Command::Get(args) => get::run(session, args).await,
@@ -69,6 +74,9 @@ async fn run_in(session: &mut Session, command: Command) -> Outcome {
         Command::Rename(args) => rename::run(session, &args).await,
         Command::Remove(args) => remove::run(session, &args).await,
         Command::Mkdir(args) => mkdir::run(session, &args).await,
+        Command::Trash(args) => trash::run(session, &args).await,
+        Command::Restore(args) => restore::run(session, &args).await,
+        Command::Undo(args) => undo::run(session, &args).await,
         Command::Stat(args) => stat::run(session, &args).await,
         Command::Cat(args) => cat::run(session, &args).await,
         Command::Verify(args) => verify::run(session, &args).await,

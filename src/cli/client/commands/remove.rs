@@ -10,6 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::json::{Body, FileLine, FolderLine, Id, SummaryLine};
 use crate::cli::output::Output;
 use crate::cli::units;
+use crate::client::Removed;
 use crate::protocol::ErrorCode;
 use crate::types::{Item, Precondition};
 
@@ -31,12 +32,12 @@ pub async fn run(session: &mut Session, args: &RemoveArgs) -> Outcome {
             None => remove(session, name, args).await,
         };
         match outcome {
-            Ok(item) => {
+            Ok(removed) => {
                 tally.done();
-                if let Item::File(entry) = &item {
+                if let Item::File(entry) = &removed.item {
                     bytes += entry.size;
                 }
-                tell(&session.output, &item, dry_run);
+                tell(&session.output, &removed, dry_run);
             }
             Err(failure) => {
                 tally.failed(failure.code);
@@ -70,7 +71,7 @@ pub async fn run(session: &mut Session, args: &RemoveArgs) -> Outcome {
     Ok(Verdict::Batch(tally))
 }
 
-async fn remove(session: &mut Session, name: &str, args: &RemoveArgs) -> Result<Item, Failure> {
+async fn remove(session: &mut Session, name: &str, args: &RemoveArgs) -> Result<Removed, Failure> {
     let file = session.folder.place(name)?;
     let explain = |error| {
         let failure = Failure::from(error).about(&file);
@@ -95,7 +96,8 @@ async fn remove(session: &mut Session, name: &str, args: &RemoveArgs) -> Result<
     removed.map_err(explain)
 }
 
-fn tell(output: &Output, item: &Item, dry_run: bool) {
+fn tell(output: &Output, removed: &Removed, dry_run: bool) {
+    let Removed { item, kept } = removed;
     let (status, words) = match dry_run {
         true => ("would_remove", "would remove"),
         false => ("done", "removed"),
@@ -107,12 +109,14 @@ fn tell(output: &Output, item: &Item, dry_run: bool) {
             id: Some(Id::of(Some(entry))),
             size: Some(entry.size),
             status,
+            kept: Some(*kept),
             ..FileLine::default()
         }),
         Item::Folder(name) => Body::Folder(FolderLine {
             action: Some("remove"),
             name: name.as_str(),
             status: Some(status),
+            kept: Some(*kept),
             ..FolderLine::default()
         }),
     });
@@ -121,5 +125,9 @@ fn tell(output: &Output, item: &Item, dry_run: bool) {
     } else {
         ""
     };
-    output.done(format_args!("{words} {}{slash}", item.name()));
+    let (name, gone) = (item.name(), if dry_run { "would not be" } else { "is not" });
+    match kept {
+        true => output.done(format_args!("{words} {name}{slash}")),
+        false => output.done(format_args!("{words} {name}{slash}, which {gone} kept")),
+    }
 }

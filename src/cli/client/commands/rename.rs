@@ -41,6 +41,7 @@ pub async fn run(session: &mut Session, args: &RenameArgs) -> Outcome {
             name: to.as_str(),
             from: Some(&typed),
             status: Some(status),
+            ..FolderLine::default()
         }),
     });
     session.output.done(format_args!("{words}{from} -> {to}"));

@@ -16,6 +16,8 @@ pub enum Wanted {
     Words(Vec<String>),
     /// A name on the server.
     Remote,
+    /// A name in the server's trash.
+    Kept,
     /// A folder on the server.
     RemoteFolder,
     /// A local path.
@@ -59,6 +61,7 @@ pub fn wanted(before: &[String], word: &Word) -> Wanted {
         "list" | "get" | "rename" | "remove" | "mkdir" | "stat" | "cat" | "verify" => {
             Wanted::Remote
         }
+        "trash" | "restore" => Wanted::Kept,
         "cd" => Wanted::RemoteFolder,
         "put" => Wanted::Local,
         "lcd" | "lls" => Wanted::LocalFolder,
@@ -238,6 +241,8 @@ mod tests {
             ("ls do", Wanted::Remote),
             ("mv a ", Wanted::Remote),
             ("--json cat ", Wanted::Remote),
+            ("restore do", Wanted::Kept),
+            ("trash ", Wanted::Kept),
             ("cd ", Wanted::RemoteFolder),
             ("put ", Wanted::Local),
             ("put a --to ", Wanted::RemoteFolder),

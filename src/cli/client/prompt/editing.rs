@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use super::complete::{self, Candidate, Wanted};
 use super::word;
 use crate::cli::client::session::Session;
-use crate::client::ListQuery;
-use crate::types::Printable;
+use crate::client::{Kept, ListQuery};
+use crate::types::{Entry, Item, Printable};
 
 /// Tab never waits longer for the server.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ impl Helper {
     }
 
     /// No answer, for whatever reason, completes nothing.
-    fn remote(&self, typed: &str, only_folders: bool) -> Vec<Candidate> {
+    fn remote(&self, typed: &str, wanted: &Wanted) -> Vec<Candidate> {
         let Ok(mut session) = self.session.try_borrow_mut() else {
             return Vec::new();
         };
@@ -57,9 +57,23 @@ impl Helper {
         };
         let mut items = Vec::new();
         let listed = self.runtime.block_on(async {
-            let mut each = |item| items.push(item);
-            tokio::time::timeout(PATIENCE, session.client.list(&query, &mut each)).await
+            let client = &mut session.client;
+            match wanted {
+                Wanted::Kept => {
+                    let mut each = |kept: Kept| {
+                        if items.len() < MAX_NAMES as usize {
+                            items.push(as_file(kept));
+                        }
+                    };
+                    tokio::time::timeout(PATIENCE, client.trash(&query, &mut each)).await
+                }
+                _ => {
+                    let mut each = |item| items.push(item);
+                    tokio::time::timeout(PATIENCE, client.list(&query, &mut each)).await
+                }
+            }
         });
+        let only_folders = *wanted == Wanted::RemoteFolder;
         match listed {
             Ok(Ok(())) => complete::remote(&items, below.name(), typed, only_folders),
             _ => Vec::new(),
@@ -67,15 +81,28 @@ impl Helper {
     }
 }
 
+/// What is kept is completed like what is there.
+fn as_file(kept: Kept) -> Item {
+    Item::File(Entry {
+        name: kept.name,
+        id: None,
+        size: kept.size,
+        modified: kept.modified,
+        executable: false,
+    })
+}
+
 impl Completer for Helper {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> Result<(usize, Vec<Pair>)> {
         let (before, word) = word::split(line.get(..pos).unwrap_or(line));
-        let candidates = match complete::wanted(&before, &word) {
-            Wanted::Words(words) => complete::among(&words, &word.text),
-            Wanted::Remote => self.remote(&word.text, false),
-            Wanted::RemoteFolder => self.remote(&word.text, true),
+        let wanted = complete::wanted(&before, &word);
+        let candidates = match &wanted {
+            Wanted::Words(words) => complete::among(words, &word.text),
+            Wanted::Remote | Wanted::RemoteFolder | Wanted::Kept => {
+                self.remote(&word.text, &wanted)
+            }
             Wanted::Local => complete::local(&word.text, false),
             Wanted::LocalFolder => complete::local(&word.text, true),
             Wanted::Nothing => Vec::new(),
