@@ -32,7 +32,7 @@ pub(super) struct Dialler {
 
 /// What dialling came to.
 enum Dialled {
-    Ready(Link),
+    Ready(Box<Link>),
     /// Somebody has to be asked about this key first.
     Unknown(Fingerprint),
 }
@@ -43,13 +43,13 @@ impl Dialler {
     pub(super) async fn dial(&self) -> Result<Link, Failure> {
         self.check()?;
         let key = match self.attempt().await? {
-            Dialled::Ready(link) => return Ok(link),
+            Dialled::Ready(link) => return Ok(*link),
             Dialled::Unknown(key) => key,
         };
         // The server would not wait for the answer: it is asked without a connection.
         self.trust.ask(&self.address, key).await?;
         match self.attempt().await? {
-            Dialled::Ready(link) => Ok(link),
+            Dialled::Ready(link) => Ok(*link),
             Dialled::Unknown(_) => Err(Failure::new(
                 ErrorCode::Untrusted,
                 format!("the key of {} was not kept", self.address),
@@ -100,7 +100,8 @@ impl Dialler {
             net::offer_preface(&mut stream)
                 .await
                 .map_err(|error| self.refused(&error))?;
-            self.greet(stream).await.map(Dialled::Ready)
+            let link = self.greet(stream).await?;
+            Ok(Dialled::Ready(Box::new(link)))
         };
         timeout_at(deadline, meeting).await.unwrap_or_else(|_| {
             Err(Failure::new(
