@@ -58,7 +58,12 @@ fn what_is_kept_of_uploads_gives_way_on_a_full_disk() {
     let Some(_mount) = Mount::new(&SMALL, directory.path()) else {
         return;
     };
-    let store = Store::open(StoreOptions::new(directory.path())).unwrap();
+    // What is removed makes room at once.
+    let options = StoreOptions {
+        keep_removed: std::time::Duration::ZERO,
+        ..StoreOptions::new(directory.path())
+    };
+    let store = Store::open(options).unwrap();
     let cut = NewFile {
         size: Some(3 << 20),
         partial: PartialKey::new(None, 7, &name("cut")),

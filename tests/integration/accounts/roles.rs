@@ -74,9 +74,6 @@ fn is_request(body: &ClientBody) -> bool {
         | ClientBody::Undo { .. }
         | ClientBody::Download { .. }
         | ClientBody::Upload { .. }
-        | ClientBody::Trash { .. }
-        | ClientBody::Restore { .. }
-        | ClientBody::Undo { .. }
         | ClientBody::Sessions
         | ClientBody::Kick { .. } => true,
         ClientBody::Hello { .. }
