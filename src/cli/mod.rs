@@ -12,6 +12,7 @@ mod failure;
 mod json;
 mod logging;
 mod output;
+mod password;
 mod progress;
 mod server;
 mod signals;

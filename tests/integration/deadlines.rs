@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fileshare::digest::Hasher;
 use fileshare::protocol::WireRef;
 use fileshare::protocol::message::{ClientBody, ClientMessage, ServerBody};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -97,7 +98,7 @@ impl Phase {
     }
 
     /// Plays its part until the server has closed. Returns how long the server put up with it.
-    async fn play(self, transport: Transport, mut guest: Guest, index: usize) -> Duration {
+    async fn play(self, transport: Transport, mut guest: Guest, name: &str) -> Duration {
         // Longer than 30 bytes, so that a byte a second is too slow.
         let message = frame(&ClientMessage {
             number: 1,
@@ -109,8 +110,7 @@ impl Phase {
                 guest.drip(Vec::new(), SECOND).await
             }
             Phase::DripsContent | Phase::SilentInContent => {
-                let name = format!("slow {index}");
-                guest.begin_upload(&name, None).await.unwrap();
+                guest.begin_upload(name, None).await.unwrap();
                 guest.write(&data_header(1 << 20)).await.unwrap();
                 let bytes = if self == Phase::DripsContent { 120 } else { 0 };
                 guest.drip(vec![7; bytes], SECOND).await
@@ -204,22 +204,24 @@ async fn waste_time(transport: Transport) {
 
     let before = sockets(&server);
 
-    // One after the other: whoever wants to waste time has to get in first.
-    let mut players = Vec::new();
-    // Those whose time runs from the connection come last.
-    for phase in Phase::ALL.into_iter().rev() {
-        for _ in 0..phase.clients() {
-            let guest = phase.arrive(transport, &address).await;
-            players.push((phase, guest));
-        }
-    }
     let started = Instant::now();
+    // Whoever wants to waste time has to get in first: few at a time, or they waste each other's.
+    let door = Arc::new(Semaphore::new(4));
     let (mut slow, mut deaf) = (JoinSet::new(), JoinSet::new());
-    for (index, (phase, guest)) in players.into_iter().enumerate() {
-        let playing = async move { (phase, phase.play(transport, guest, index).await) };
-        match phase.is_deaf() {
-            true => drop(deaf.spawn(playing)),
-            false => drop(slow.spawn(playing)),
+    for phase in Phase::ALL {
+        for index in 0..phase.clients() {
+            let (door, address) = (door.clone(), address.clone());
+            let playing = async move {
+                let entering = door.acquire_owned().await.unwrap();
+                let guest = phase.arrive(transport, &address).await;
+                drop(entering);
+                let name = format!("{phase:?} {index}");
+                (phase, phase.play(transport, guest, &name).await)
+            };
+            match phase.is_deaf() {
+                true => drop(deaf.spawn(playing)),
+                false => drop(slow.spawn(playing)),
+            }
         }
     }
     // All buffers are full by then; from then on nothing may grow.

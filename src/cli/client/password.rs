@@ -1,7 +1,6 @@
 //! Where a password comes from: never from an argument (contract section 4, `--user`).
 
-use std::env::VarError;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,16 +13,11 @@ use super::shown;
 use crate::access::Password;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
+use crate::cli::password::{MAX_TEXT, VARIABLE, buffer, first_line, in_environment, read_line};
 use crate::cli::terminal::{self, Echo};
 use crate::client::ServerAddress;
 use crate::protocol::ErrorCode;
 use crate::types::UserName;
-
-/// The variable that a password can be in. No child of this program gets to see it.
-pub const VARIABLE: &str = "FILESHARE_PASSWORD";
-
-/// How much a file or command may say besides the password, in bytes.
-const MAX_TEXT: usize = 16 * 1024;
 
 /// How long a command may take; somebody may have to unlock something.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,7 +64,9 @@ impl PasswordSource {
         let text = match self {
             PasswordSource::File(path) => read_file(path).await?,
             PasswordSource::Command(command) => read_command(command).await?,
-            PasswordSource::Environment => read_environment()?,
+            PasswordSource::Environment => in_environment()
+                .map_err(|error| none(VARIABLE, &error.to_string()))?
+                .unwrap_or_default(),
             PasswordSource::Terminal => {
                 let question = format!("Password of {user} at {server}: ");
                 let asked = terminal::ask(output, &question, Echo::Off).await;
@@ -105,36 +101,13 @@ fn none(source: &str, why: &str) -> Failure {
     .advise(WAYS)
 }
 
-fn read_environment() -> Result<Zeroizing<String>, Failure> {
-    match std::env::var(VARIABLE) {
-        Ok(text) => Ok(Zeroizing::new(text)),
-        Err(VarError::NotPresent) => Ok(Zeroizing::default()),
-        Err(VarError::NotUnicode(_)) => Err(none(VARIABLE, "it is not UTF-8")),
-    }
-}
-
 /// Reads the file on a thread of its own: it may be a FIFO that somebody writes to later.
 async fn read_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let source = format!("--password-file {}", shown(path));
     let path = path.to_owned();
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut text = buffer();
-        let mut file = std::fs::File::open(path)?.take(MAX_TEXT as u64);
-        let mut piece = Zeroizing::new([0; 1024]);
-        // Not further than the first line: the rest is not asked for.
-        while !text.contains(&b'\n') {
-            match file.read(&mut *piece)? {
-                0 => break,
-                bytes => text.extend_from_slice(piece.get(..bytes).unwrap_or_default()),
-            }
-        }
-        Ok::<_, io::Error>(text)
-    });
-    match reading.await {
-        Ok(Ok(text)) => first_line(&text, &source),
-        Ok(Err(error)) => Err(none(&source, &error.to_string())),
-        Err(error) => Err(none(&source, &error.to_string())),
-    }
+    let reading = tokio::task::spawn_blocking(move || read_line(std::fs::File::open(path)?));
+    let read = reading.await.map_err(io::Error::other).flatten();
+    read.map_err(|error| none(&source, &error.to_string()))
 }
 
 /// Runs the command to its end; it sees standard error, and nothing of standard input, which may
@@ -160,28 +133,13 @@ async fn read_command(command: &str) -> Result<Zeroizing<String>, Failure> {
         }
         let status = child.wait().await.map_err(failed)?;
         match status.success() {
-            true => first_line(&text, source),
+            true => first_line(&text).map_err(failed),
             false => Err(none(source, &format!("it failed: {status}"))),
         }
     };
     tokio::time::timeout(PATIENCE, running)
         .await
         .unwrap_or_else(|_| Err(none(source, "it took more than 60 s")))
-}
-
-/// Memory that is overwritten at the end, with room for everything from the beginning: a vector
-/// that grows leaves copies behind.
-fn buffer() -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(Vec::with_capacity(MAX_TEXT + 1024))
-}
-
-fn first_line(text: &[u8], source: &str) -> Result<Zeroizing<String>, Failure> {
-    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    match str::from_utf8(line) {
-        Ok(line) => Ok(Zeroizing::new(line.to_owned())),
-        Err(_) => Err(none(source, "it is not UTF-8")),
-    }
 }
 
 #[cfg(all(test, unix))]

@@ -340,3 +340,60 @@ async fn a_login_inside_tls_from_the_server_that_was_promised() {
         "{refused:?}"
     );
 }
+
+#[cfg(unix)]
+mod terminal {
+    use super::*;
+    use rexpect::session::{PtySession, spawn_command};
+
+    /// Adds bob at a terminal that shows what is typed until it is told not to.
+    fn add_at_a_terminal(root: &Path) -> PtySession {
+        let root = text(root);
+        let line = format!(
+            "trap : INT; stty echo; {SERVER} user add bob --root {root}; echo exit $?; stty -a"
+        );
+        let mut shell = clean("/bin/sh");
+        shell.args(["-c", &line]).env("TERM", "xterm");
+        let mut session = spawn_command(shell, Some(15_000)).unwrap();
+        session.exp_string("Password for bob: ").unwrap();
+        session
+    }
+
+    /// Fails unless the terminal is as it was, and everything else was said but the password.
+    fn ends(mut session: PtySession, code: i32) {
+        let said = session.exp_string(&format!("exit {code}")).unwrap();
+        assert!(!said.contains("canary"), "{said}");
+        let modes = session.exp_eof().unwrap();
+        assert!(modes.contains(" echo "), "{modes}");
+    }
+
+    #[test]
+    fn a_person_is_asked_twice_and_nothing_is_echoed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut session = add_at_a_terminal(folder.path());
+        session.send_line("canary").unwrap();
+        session.exp_string("The same again: ").unwrap();
+        session.send_line("canery").unwrap();
+        session.exp_string("the two passwords differ").unwrap();
+        ends(session, 2);
+
+        let mut session = add_at_a_terminal(folder.path());
+        session.send_line("canary").unwrap();
+        session.exp_string("The same again: ").unwrap();
+        session.send_line("canary").unwrap();
+        ends(session, 0);
+        assert_eq!(
+            ok(&user(folder.path(), &["list"], "")),
+            "bob\tcontributor\n"
+        );
+    }
+
+    #[test]
+    fn an_interrupted_question_adds_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut session = add_at_a_terminal(folder.path());
+        session.send_control('c').unwrap();
+        ends(session, 130);
+        assert_eq!(ok(&user(folder.path(), &["list"], "")), "");
+    }
+}

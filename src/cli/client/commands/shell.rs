@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::cli::client::password::VARIABLE;
 use crate::cli::client::session::Input;
 use crate::cli::exit::{Ended, Verdict};
 use crate::cli::failure::Failure;
+use crate::cli::password::VARIABLE;
 use crate::protocol::ErrorCode;
 
 /// Runs `command` in the user's shell and waits for it. Ctrl-C is for the command, not for us.
