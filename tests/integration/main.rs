@@ -8,6 +8,8 @@ mod conversation;
 mod cuts;
 #[cfg(target_os = "linux")]
 mod deadlines;
+#[cfg(target_os = "linux")]
+mod faults;
 mod flips;
 #[cfg(target_os = "linux")]
 mod guest;
