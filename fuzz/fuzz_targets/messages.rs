@@ -7,7 +7,8 @@
 mod bounded;
 
 use fileshare::protocol::message::{
-    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UploadResult, Verdict,
+    ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UndoOutcome, UploadResult,
+    Verdict,
 };
 use fileshare::protocol::{ErrorCode, Failure, WireDigest, WireEntry, WireItem, WireRef};
 use fileshare::types::{Digest, Entry, FileName, FileRef, Item, Printable, Timestamp, UserName};
@@ -35,8 +36,14 @@ fn client(body: ClientBody) {
         | ClientBody::Skip { .. }
         | ClientBody::Alive
         | ClientBody::Sessions
-        | ClientBody::Kick { .. } => {}
-        ClientBody::List { folder, .. } => folder.iter().for_each(|folder| name(folder)),
+        | ClientBody::Kick { .. }
+        | ClientBody::Command { .. }
+        | ClientBody::Undo { .. } => {}
+        ClientBody::Restore { name: kept, .. } => name(&kept),
+        ClientBody::Resume { digest: of, .. } => digest(of),
+        ClientBody::Trash { folder, .. } | ClientBody::List { folder, .. } => {
+            folder.iter().for_each(|folder| name(folder))
+        }
         ClientBody::Stat { file, .. } => reference(file),
         ClientBody::Rename {
             from, to, if_match, ..
@@ -80,7 +87,22 @@ fn server(body: ServerBody) {
             }
         }
         ServerBody::Page { items, .. } => items.into_iter().for_each(item),
-        ServerBody::Item(one) => item(one),
+        ServerBody::Item(one) | ServerBody::Removed { item: one, .. } => item(one),
+        ServerBody::Trash { files, .. } => {
+            for kept in files {
+                name(&kept.name);
+                let _ = Timestamp::new(kept.modified_seconds, kept.modified_nanoseconds);
+                let _ = Timestamp::new(kept.kept_seconds, kept.kept_nanoseconds);
+            }
+        }
+        ServerBody::Undone { changes, .. } => {
+            for change in changes {
+                name(&change.name);
+                if let UndoOutcome::Failed { code, detail } = change.outcome {
+                    failure(code, &detail);
+                }
+            }
+        }
         ServerBody::File(file) => about_file(file),
         ServerBody::UploadReady { verdicts } => {
             for verdict in verdicts {
@@ -88,6 +110,7 @@ fn server(body: ServerBody) {
                     Verdict::Start => {}
                     Verdict::Exists(standing) => entry(*standing),
                     Verdict::Refused { code, detail } => failure(code, &detail),
+                    Verdict::Resume { digest: of, .. } => digest(of),
                 }
             }
         }

@@ -11,6 +11,9 @@ use crate::types::{Printable, UserName};
 /// The name of the accounts file in the state folder.
 const LEAF: &str = "accounts";
 
+/// The name of the file that says that there have been users: it stays when the accounts file goes.
+const MARKER: &str = "had-users";
+
 /// The largest accounts file, in bytes: some 20,000 users.
 const LIMIT: u64 = 4 << 20;
 
@@ -30,6 +33,7 @@ pub struct Accounts {
 #[derive(Debug)]
 struct Shared {
     document: Document,
+    marker: Document,
     path: PathBuf,
     known: Mutex<Known>,
 }
@@ -67,6 +71,12 @@ pub enum AccountsError {
         /// What the system says.
         source: io::Error,
     },
+    /// There have been users, and the file is gone: what they protected stays closed.
+    #[error(
+        "{} is missing: put it back, or remove {MARKER} beside it, too, to begin without users",
+        show(.0)
+    )]
+    Missing(PathBuf),
     /// There is such a user already.
     #[error("there is a user {0} already")]
     Exists(UserName),
@@ -94,6 +104,7 @@ impl Accounts {
         Accounts {
             shared: Arc::new(Shared {
                 document: Document::new(state, LEAF, LIMIT),
+                marker: Document::new(state, MARKER, LIMIT),
                 path: path.join(LEAF),
                 known: Mutex::default(),
             }),
@@ -106,6 +117,9 @@ impl Accounts {
         let shared = &self.shared;
         let mut known = shared.known.lock().unwrap_or_else(|e| e.into_inner());
         let facts = match shared.document.facts() {
+            Ok(None) if shared.had_users() => {
+                return known.fail(AccountsError::Missing(shared.path.clone()));
+            }
             Ok(None) => {
                 *known = Known::default();
                 return Ok(None);
@@ -197,7 +211,9 @@ impl Accounts {
         changed.map_err(|error| match error {
             ChangeError::Io(source) => shared.io(source),
             ChangeError::Refused(error) => error,
-        })
+        })?;
+        shared.mark();
+        Ok(())
     }
 }
 
@@ -208,19 +224,38 @@ impl Shared {
         }
         let text = self.document.read().map_err(|error| self.io(error))?;
         let book = self.parse(text.as_deref())?;
+        self.mark();
         let accounts = book.accounts();
         let users = accounts.map(|account| (account.name.clone(), account.clone()));
         Ok(Users(users.collect()))
     }
 
     fn parse(&self, text: Option<&[u8]>) -> Result<AccountBook, AccountsError> {
-        let Some(text) = text else {
-            return Ok(AccountBook::default());
+        let text = match text {
+            Some(text) => text,
+            None if self.had_users() => return Err(AccountsError::Missing(self.path.clone())),
+            None => return Ok(AccountBook::default()),
         };
         AccountBook::parse(text).map_err(|source| AccountsError::Malformed {
             path: self.path.clone(),
             source,
         })
+    }
+
+    /// Whether there has ever been an accounts file. Where that cannot be told, there has.
+    fn had_users(&self) -> bool {
+        !matches!(self.marker.facts(), Ok(None))
+    }
+
+    /// Notes for good that there is an accounts file.
+    fn mark(&self) {
+        if self.had_users() {
+            return;
+        }
+        let text = b"There have been users here: see the file accounts.\n".to_vec();
+        if let Err(error) = self.marker.update(|_| Ok::<_, io::Error>(text)) {
+            tracing::warn!(%error, "it cannot be noted that there are users");
+        }
     }
 
     fn io(&self, source: io::Error) -> AccountsError {
@@ -301,6 +336,29 @@ mod tests {
             role,
             hash: PasswordHash::of_nobody().unwrap(),
         }
+    }
+
+    #[test]
+    fn accounts_that_are_lost_open_nothing() {
+        let (folder, accounts) = accounts();
+        assert_eq!(accounts.anonymous_role(None).unwrap(), Role::Contributor);
+        accounts.add(account("bob", Role::Reader)).unwrap();
+        std::fs::remove_file(folder.path().join("accounts")).unwrap();
+        let anew = Accounts::new(&Folder::open(folder.path()).unwrap(), folder.path());
+        for accounts in [&accounts, &anew] {
+            assert!(accounts.anonymous_role(None).is_err());
+            assert!(accounts.anonymous_role(Some(Role::Editor)).is_err());
+            assert!(matches!(accounts.list(), Err(AccountsError::Missing(_))));
+            let eve = account("eve", Role::Admin);
+            assert!(matches!(accounts.add(eve), Err(AccountsError::Missing(_))));
+        }
+        std::fs::remove_file(folder.path().join("had-users")).unwrap();
+        assert_eq!(anew.anonymous_role(None).unwrap(), Role::Contributor);
+        // One that somebody wrote by hand counts too.
+        std::fs::write(folder.path().join("accounts"), "").unwrap();
+        assert_eq!(anew.anonymous_role(None).unwrap(), Role::None);
+        std::fs::remove_file(folder.path().join("accounts")).unwrap();
+        assert!(anew.anonymous_role(None).is_err());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Mutex;
 
 use argon2::password_hash::phc::{self, Output, ParamsString, Salt};
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
@@ -107,15 +109,47 @@ impl PasswordHash {
 
     /// Whether this is the hash of `password`. Takes as long as hashing one.
     pub fn verifies(&self, password: &Password) -> bool {
+        let Ok(hash) = phc::PasswordHash::new(&self.0) else {
+            return false;
+        };
+        let (Ok(params), Some(salt), Some(expected)) =
+            (Params::try_from(&hash), &hash.salt, &hash.hash)
+        else {
+            return false;
+        };
+        let blocks = params.block_count();
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::default(), params);
+        let mut output = vec![0; expected.as_ref().len()];
         let password = password.as_str().as_bytes();
-        phc::PasswordHash::new(&self.0)
-            .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
+        let hashed = with_memory(blocks, |memory| {
+            argon2.hash_password_into_with_memory(password, salt.as_ref(), &mut output, memory)
+        });
+        hashed.is_ok() && verify_slices_are_equal(&output, expected.as_ref()).is_ok()
     }
 
     /// The PHC string: `$argon2id$v=19$m=…,t=…,p=…$SALT$HASH`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Memory for hashing, used again and again: every thread that allocated its own would keep it.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
+/// How many pieces of it are kept; more are only needed when more hash at once.
+const KEPT: usize = 4;
+
+fn with_memory<T>(blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
+    let kept = || MEMORY.lock().unwrap_or_else(|e| e.into_inner());
+    let mut memory = kept().pop().unwrap_or_default();
+    memory.resize(blocks, Block::default());
+    let done = work(&mut memory);
+    let mut kept = kept();
+    // A hash that was made elsewhere may have asked for more.
+    if kept.len() < KEPT && blocks <= Params::DEFAULT.block_count() {
+        kept.push(memory);
+    }
+    done
 }
 
 /// Without the hash: whoever has it can try passwords at home.

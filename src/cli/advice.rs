@@ -68,7 +68,7 @@ pub fn next_step(code: ErrorCode) -> &'static str {
         Unauthorized => {
             "log in with --user and the right password; whoever runs the server gives out accounts"
         }
-        Forbidden => "ask whoever runs the server for the role that is named",
+        Forbidden => "ask whoever runs the server",
         IdentityChanged => {
             "somebody may be in between: compare with what 'fileshare-server identity' prints there, and only if the change is right correct the address or remove that line"
         }

@@ -8,7 +8,7 @@ use super::ServerAddress;
 use super::local::shown;
 use crate::disk::{Document, Folder};
 use crate::protocol::{ErrorCode, Failure};
-use crate::types::Fingerprint;
+use crate::types::{Fingerprint, Printable};
 
 /// The most bytes that the file may have: room for some ten thousand servers.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -183,7 +183,9 @@ fn parse(line: &[u8]) -> Result<Option<(String, Fingerprint)>, ()> {
     }
     let (place, key) = line.split_once([' ', '\t']).ok_or(())?;
     let server: ServerAddress = place.parse().map_err(drop)?;
-    let plain = !place.contains("://") && has_port(place, server.port);
+    // A character that nobody sees would make another server of it.
+    let visible = Printable(place).to_string() == place;
+    let plain = visible && !place.contains("://") && has_port(place, server.port);
     match key.trim_ascii_start().parse() {
         Ok(key) if plain => Ok(Some((server.known_as(), key))),
         _ => Err(()),

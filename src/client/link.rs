@@ -129,10 +129,15 @@ impl Link {
         }
     }
 
-    /// Whether the server has closed the connection while it was not used.
-    pub(super) async fn was_closed(&mut self) -> bool {
+    /// Why the server has closed the connection while it was not used, if it has.
+    pub(super) async fn ending(&mut self) -> Option<Failure> {
         // Between two requests nothing but an ending can come.
-        timeout(Duration::ZERO, self.inbox.next()).await.is_ok()
+        let heard = timeout(Duration::ZERO, self.inbox.next()).await.ok()?;
+        Some(
+            heard
+                .err()
+                .unwrap_or_else(|| broken("an answer to nothing")),
+        )
     }
 }
 

@@ -179,9 +179,15 @@ impl Client {
         request: ClientBody,
         each: &mut (dyn FnMut(Item) + Send),
     ) -> Result<(), ClientError> {
+        let mut previous: Option<FileName> = None;
         let mut take = |body| match body {
             ServerBody::Page { items, .. } => items.into_iter().try_for_each(|item| {
-                each(Item::try_from(item).map_err(|error| link::broken(&error))?);
+                let item = Item::try_from(item).map_err(|error| link::broken(&error))?;
+                let before = previous.replace(item.name().clone());
+                if before.is_some_and(|before| *item.name() <= before) {
+                    return Err(link::broken("a listing that is out of order"));
+                }
+                each(item);
                 Ok(())
             }),
             other => Err(unexpected(&other)),
@@ -412,10 +418,17 @@ impl Client {
     /// Taking it out is what makes dropping a future safe: a connection in the middle of something
     /// is never used again.
     async fn take_link(&mut self) -> Result<Link, Failure> {
-        if let Some(mut link) = self.link.take()
-            && !link.was_closed().await
-        {
-            return Ok(link);
+        if let Some(mut link) = self.link.take() {
+            match link.ending().await {
+                None => return Ok(link),
+                // Whoever was sent away does not come back by themselves.
+                Some(failure)
+                    if matches!(failure.code, ErrorCode::Forbidden | ErrorCode::Unauthorized) =>
+                {
+                    return Err(failure);
+                }
+                Some(_) => {}
+            }
         }
         let link = self.dialler.dial().await?;
         self.met = true;

@@ -21,7 +21,7 @@ pub enum NetError {
     #[error("the connection was closed")]
     Closed,
     /// The connection broke.
-    #[error("the connection was cut ({0})")]
+    #[error("the connection was cut ({})", cut(.0))]
     Cut(#[from] io::Error),
     /// The other side refused the conversation in its preface.
     #[error("the conversation was refused")]
@@ -53,4 +53,12 @@ pub enum NetError {
     /// A message that may not come in this state.
     #[error("{0}")]
     Violation(#[from] Violation),
+}
+
+/// Why, in words of ours where the library's are none for users.
+fn cut(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the other side closed in the middle".to_owned(),
+        _ => error.to_string(),
+    }
 }

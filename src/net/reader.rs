@@ -25,7 +25,7 @@ pub enum Frame {
 pub enum Patience {
     /// This long for its first byte; then [`MESSAGE_TIME`] for the rest.
     Idle(Duration),
-    /// As long as bytes flow at [`MIN_RATE`]: the other side is sending a file.
+    /// As long as bytes flow at [`MIN_RATE`](crate::protocol::limits::MIN_RATE): the other side is sending a file.
     Stream,
     /// Without limit for its first byte: this side is sending, and that has a deadline of its own.
     Listening,

@@ -19,6 +19,9 @@ use crate::protocol::session::{Received, ServerSession, Violation};
 use crate::protocol::{ErrorCode, Failure};
 use crate::store::Cause;
 
+/// How long a frame of content may take when the session has ended.
+const FRAME_TIME: Duration = Duration::from_secs(2);
+
 /// How long to listen to a client that broke the protocol, so that it can read why.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
@@ -156,10 +159,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     /// Serves until the client leaves, or somebody ends the session, whatever it is doing.
     async fn serve_until_ended(&mut self) -> Result<(), Ending> {
         let session = self.session.session();
-        tokio::select! {
-            ended = self.serve_requests() => Ok(ended?),
-            reason = session.ended() => Err(Ending::Refused(reason)),
+        let mut serving = std::pin::pin!(self.serve_requests());
+        let reason = tokio::select! {
+            ended = &mut serving => return Ok(ended?),
+            reason = session.ended() => reason,
+        };
+        // What is being sent may come to the end of its frame: behind half a one nobody would
+        // understand the reason. Everything else is dropped where it waits.
+        if session.is_sending() {
+            let _ = timeout(FRAME_TIME, serving).await;
         }
+        Err(Ending::Refused(reason))
     }
 
     async fn serve_requests(&mut self) -> Result<(), NetError> {

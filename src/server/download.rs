@@ -112,6 +112,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     async fn send_pieces(&mut self, number: u32, pieces: Vec<Piece>) -> Result<bool, NetError> {
         let mut complete = false;
         for piece in pieces {
+            if self.session.is_ended() {
+                self.outbox.writer.flush().await?;
+                return Err(NetError::Closed);
+            }
             let (message, closes) = match piece {
                 Piece::Data(bytes) => {
                     self.outbox.writer.data(&bytes).await?;

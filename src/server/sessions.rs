@@ -52,6 +52,7 @@ pub(super) struct Session {
 #[derive(Default)]
 struct Doing {
     request: Option<&'static str>,
+    sending: bool,
     file: Option<String>,
 }
 
@@ -195,8 +196,14 @@ impl Session {
     pub(super) fn begin(&self, request: &ClientBody) {
         *self.doing() = Doing {
             request: Some(permission::name(request)),
+            sending: matches!(request, ClientBody::Download { .. }),
             file: permission::subject(request),
         };
+    }
+
+    /// Whether content is being sent to it.
+    pub(super) fn is_sending(&self) -> bool {
+        self.doing().sending
     }
 
     /// Notes which file it has come to.
@@ -227,6 +234,11 @@ impl Session {
     pub(super) fn end(&self, reason: Failure) {
         let _ = self.reason.set(reason);
         self.ended.cancel();
+    }
+
+    /// Whether it is ended.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     /// Waits until it is ended, and tells why.

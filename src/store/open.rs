@@ -32,8 +32,6 @@ const PROBE: Duration = Duration::from_millis(20);
 /// How many files are synced at a time: so many share the disk's journal commits.
 const SYNCERS: usize = 8;
 
-/// How often to look, at least while nothing is removed, for what is too old to be kept.
-
 /// An open store and its threads.
 pub(super) struct Running {
     inner: Arc<Inner>,

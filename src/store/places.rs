@@ -33,7 +33,9 @@ impl Places {
             None => {
                 let path = root_path.join(RESERVED_PREFIX);
                 let folder = root.make_private_folder(RESERVED_PREFIX);
-                (path.clone(), folder.map_err(at(&path))?)
+                let folder = folder.map_err(at(&path))?;
+                keep_private(&path);
+                (path, folder)
             }
         };
         Ok(Places {
@@ -44,6 +46,30 @@ impl Places {
         })
     }
 }
+
+/// Takes back what others may do with a state folder that was there already.
+#[cfg(unix)]
+fn keep_private(path: &Path) {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    let Ok(facts) = path.symlink_metadata() else {
+        return;
+    };
+    if facts.is_dir() && facts.permissions().mode() & 0o077 != 0 {
+        match std::fs::set_permissions(path, Permissions::from_mode(0o700)) {
+            Ok(()) => {
+                tracing::warn!(path = %path.display(), "others could look into the state folder; they cannot any more")
+            }
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "others can look into the state folder")
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_private(_path: &Path) {}
 
 fn open_root(path: &Path) -> Result<(PathBuf, Folder), OpenError> {
     let root = Folder::create(path).map_err(not_usable(path))?;

@@ -1,14 +1,14 @@
 //! What the server's program does besides serving: `user` and `identity` (contract section 3).
 //! Both work while a server runs on the same folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::args::Arguments;
 use super::password::PasswordFrom;
 use super::scrub::{self, ScrubArgs};
-use super::{open_identity, places, root_of, show};
+use super::{open_identity, places, root_of, show, shown_identity};
 use crate::access::{Account, Accounts, AccountsError, PasswordHash, Role};
 use crate::cli::exit;
 use crate::cli::failure::Failure;
@@ -109,8 +109,17 @@ pub fn run(output: &Output, arguments: Arguments, command: ServerCommand) -> Res
         ServerCommand::Scrub(args) => scrub::run(output, arguments, args),
         ServerCommand::Identity { root, state } => {
             let arguments = meant(arguments, root, state)?;
+            let root = root_of(&arguments);
+            if !root.is_dir() {
+                return Err(no_folder(&root).advise("say which folder the server serves"));
+            }
             let places = places(&arguments)?;
-            output.line(open_identity(&arguments, &places)?.fingerprint());
+            let own = arguments.tls_cert.is_none() && arguments.tls_key.is_none();
+            let shown = own.then(|| shown_identity(&places)).flatten();
+            output.line(match shown {
+                Some(shown) => shown,
+                None => open_identity(&arguments, &places)?.fingerprint(),
+            });
             Ok(exit::DONE)
         }
         ServerCommand::User(command) => user(output, arguments, command).map(|()| exit::DONE),
@@ -199,15 +208,18 @@ fn accounts(places: &Places) -> Accounts {
 fn opened(arguments: Arguments) -> Result<Option<Accounts>, Failure> {
     let root = root_of(&arguments);
     if !root.is_dir() {
-        let message = format!("there is no folder {}", show(&root));
-        return Err(Failure::new(ErrorCode::NotFound, message)
-            .advise("say with --root which folder the server serves"));
+        return Err(no_folder(&root).advise("say with --root which folder the server serves"));
     }
     let state = arguments.state_dir.clone();
     if !state.unwrap_or(root.join(RESERVED_PREFIX)).is_dir() {
         return Ok(None);
     }
     places(&arguments).map(|places| Some(accounts(&places)))
+}
+
+fn no_folder(root: &Path) -> Failure {
+    let message = format!("there is no folder {}", show(root));
+    Failure::new(ErrorCode::NotFound, message)
 }
 
 /// The accounts of a server that knows this user.
@@ -244,6 +256,7 @@ fn explain(error: AccountsError) -> Failure {
             ErrorCode::NotFound,
             "see 'fileshare-server user list', and say with --root which server is meant",
         ),
+        AccountsError::Missing(_) => (ErrorCode::Io, "until then nobody is let in"),
         AccountsError::Malformed { .. } => (
             ErrorCode::Io,
             "correct or remove that line; until then nobody is let in",

@@ -32,11 +32,12 @@ use super::output::{Look, Output, may_color};
 use super::signals::Signals;
 use super::usage::explain;
 use crate::access::{Accounts, Role};
+use crate::disk::Document;
 use crate::net::{IdentityError, TlsIdentity};
 use crate::protocol::ErrorCode;
 use crate::server::{Server, ServerOptions, ServerTls};
 use crate::store::{Durability, NameRules, OpenError, Places, Store, StoreOptions};
-use crate::types::Printable;
+use crate::types::{Fingerprint, Printable};
 
 const DEFAULT_ROOT: &str = "./shared";
 const DEFAULT_CONNECTIONS: usize = 16_384;
@@ -281,9 +282,39 @@ fn tls(arguments: &Arguments, places: &Places) -> Result<Option<ServerTls>, Fail
         }
         return Ok(None);
     }
-    let tls = ServerTls::new(&open_identity(arguments, places)?);
+    let identity = open_identity(arguments, places)?;
+    note_identity(
+        places,
+        arguments.tls_cert.as_ref().map(|_| identity.fingerprint()),
+    );
+    let tls = ServerTls::new(&identity);
     tls.map(Some)
         .map_err(|error| Failure::new(ErrorCode::Io, error.to_string()))
+}
+
+/// Where it stands which certificate of one's own the server was started with last.
+fn certificate_note(places: &Places) -> Document {
+    Document::new(&places.state, "certificate", 1024)
+}
+
+/// Notes what clients see of a certificate of one's own, so that `identity` knows; `None` when the
+/// server uses the key that it made itself.
+fn note_identity(places: &Places, certificate: Option<Fingerprint>) {
+    let note = certificate_note(places);
+    let text = certificate.map(|seen| seen.to_string()).unwrap_or_default();
+    if text.is_empty() && matches!(note.facts(), Ok(None)) {
+        return;
+    }
+    if let Err(error) = note.update(|_| Ok::<_, io::Error>(text.into_bytes())) {
+        tracing::warn!(%error, "the certificate's fingerprint cannot be noted for 'identity'");
+    }
+}
+
+/// What clients saw of the certificate that the server was started with last, if that was one's
+/// own.
+fn shown_identity(places: &Places) -> Option<Fingerprint> {
+    let noted = certificate_note(places).read().ok()??;
+    str::from_utf8(&noted).ok()?.parse().ok()
 }
 
 /// The key that the server proves itself with: one's own, or the one made at the first start.

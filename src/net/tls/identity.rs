@@ -1,4 +1,5 @@
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -80,11 +81,16 @@ impl TlsIdentity {
     /// and its private key.
     pub fn from_files(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
         let read = |path: &Path| {
-            let bytes = std::fs::read(path);
-            bytes.map_err(|source| IdentityError::Io {
-                file: path.to_owned(),
-                source,
-            })
+            let mut bytes = Vec::new();
+            let file = File::open(path);
+            let read = file.and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes));
+            match read {
+                Ok(_) => Ok(bytes),
+                Err(source) => Err(IdentityError::Io {
+                    file: path.to_owned(),
+                    source,
+                }),
+            }
         };
         Self::from_pem(&read(certificate)?, &read(key)?, certificate, key)
     }

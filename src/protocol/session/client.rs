@@ -312,6 +312,7 @@ impl Upload {
 fn check_page(items: usize, last: bool) -> Result<Answer, Violation> {
     match (items > MAX_PAGE_ITEMS, last) {
         (true, _) => Err(Violation("a page of too many items")),
+        (false, false) if items == 0 => Err(Violation("an empty page that is not the last")),
         (false, true) => Ok(Answer::Final),
         (false, false) => Ok(Answer::Partial),
     }

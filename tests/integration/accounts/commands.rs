@@ -236,6 +236,10 @@ async fn a_password_is_in_no_argument_and_no_log() {
 fn the_identity_is_made_once_and_printed_by_all() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root");
+    // A folder that is not there is a mistake.
+    let typo = run_with(&["identity", text(&root)], "", &[]);
+    assert_eq!(typo.status.code(), Some(4), "{}", stderr(&typo));
+    std::fs::create_dir(&root).unwrap();
     let identity = || ok(&run_with(&["identity", text(&root)], "", &[]));
     let fingerprint = identity();
     assert!(fingerprint.starts_with("sha256:") && fingerprint.len() == 72);
@@ -276,6 +280,7 @@ fn the_identity_is_made_once_and_printed_by_all() {
 fn a_certificate_of_ones_own_is_used_or_named() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root");
+    std::fs::create_dir(&root).unwrap();
     ok(&run_with(&["identity", text(&root)], "", &[]));
     // It holds both, so it can be either file.
     let own = folder.path().join("own.pem");
@@ -295,7 +300,9 @@ fn a_certificate_of_ones_own_is_used_or_named() {
     }
     let server = serve(Path::new(root), &[cert, own, key, own]);
     let said: Vec<String> = (0..4).map(|_| server.line()).collect();
-    assert!(said.join("\n").contains("sha256:"));
+    // What clients see is what `identity` prints, told of the certificate or not.
+    let printed = ok(&run_with(&["identity", root], "", &[]));
+    assert!(said.join("\n").contains(printed.trim()), "{said:?}");
     assert!(!Path::new(root).join(".fileshare/identity.pem").exists());
 }
 
