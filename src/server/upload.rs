@@ -328,6 +328,12 @@ fn examine(
         // It may be the same content, which need not come again: worth hashing what is here.
         *entry = hashed;
     }
+    // What the id says is not what the bytes are: the same content again is the cure.
+    if let Some(entry) = existing.as_mut()
+        && store.is_damaged(&new.name)
+    {
+        entry.id = None;
+    }
     let expected = new.precondition.if_match;
     let found = existing.as_ref().map(|entry| entry.id);
     if expected.is_some() && found != Some(expected) && found != Some(None) {

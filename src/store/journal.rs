@@ -130,6 +130,9 @@ pub(super) struct Journal {
     changes: u64,
     /// The command that was written last.
     last: Option<(Cause, i64)>,
+    /// Whether a change could not be written down. What is before it must not be taken for the last
+    /// command, so it is forgotten as soon as something can be written again.
+    incomplete: bool,
 }
 
 impl Journal {
@@ -141,6 +144,7 @@ impl Journal {
             open: false,
             changes: 0,
             last: None,
+            incomplete: false,
         };
         let opened = connect(&journal.path).and_then(|connection| {
             let changes = check(&connection)?;
@@ -216,8 +220,8 @@ impl Journal {
         });
     }
 
-    /// Ends a batch. Like the index, this is not synced: a power cut may cost what could be taken
-    /// back, and leaves it in the trash.
+    /// Ends a batch. Unlike the index, this is synced: it cannot be made anew from the folder, and
+    /// without its end another command would be taken for the last one.
     pub(super) fn commit(&mut self) {
         if !std::mem::take(&mut self.open) {
             return;
@@ -249,6 +253,10 @@ impl Journal {
         };
         let outcome = begun.and_then(|()| {
             self.open = true;
+            if std::mem::take(&mut self.incomplete) {
+                connection.execute_batch("DELETE FROM changes; DELETE FROM commands")?;
+                self.changes = 0;
+            }
             work(self, &connection)
         });
         self.connection = Some(connection);
@@ -260,6 +268,7 @@ impl Journal {
     fn failed(&mut self, error: &IndexError) {
         self.open = false;
         self.last = None;
+        self.incomplete = true;
         if error.is_damage() {
             return self.replace(error);
         }
@@ -297,7 +306,7 @@ impl Journal {
 fn connect(path: &Path) -> Result<Connection, IndexError> {
     let connection = open_private(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == 0 {
         connection.execute_batch(&format!(
@@ -456,4 +465,31 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Change> {
 fn strange(column: usize) -> rusqlite::Error {
     let what = "a damaged row".into();
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Null, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_a_gap_nothing_older_is_taken_for_the_last_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(folder.path());
+        let change = Change::new(Kind::Added, &FileName::parse("a").unwrap());
+        let cause = |command| Cause {
+            owner: None,
+            command,
+        };
+        journal.record(&cause(1), &change);
+        journal.commit();
+        assert_eq!(journal.last_changes(None, None, 10).len(), 1);
+        journal.commit();
+        // The disk is full when the second command is written down.
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        journal.failed(&rusqlite::Error::SqliteFailure(full, None).into());
+        assert_eq!(journal.last_changes(None, None, 10), []);
+        journal.record(&cause(3), &change);
+        journal.commit();
+        assert_eq!(journal.last_changes(None, None, 10).len(), 1);
+    }
 }

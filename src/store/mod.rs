@@ -131,6 +131,11 @@ impl Store {
         self.inner().examine(new)
     }
 
+    /// Whether the file is known to be damaged: its recorded id is not that of its bytes.
+    pub fn is_damaged(&self, name: &FileName) -> bool {
+        self.inner().damaged().contains(name)
+    }
+
     /// Begins an upload. What was kept of an earlier one with the same key is thrown away.
     pub fn stage(&self, new: NewFile) -> Result<Upload, StoreError> {
         self.inner().stage(new)

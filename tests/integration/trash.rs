@@ -136,7 +136,38 @@ fn undo_leaves_what_somebody_changed_meanwhile() {
     assert!(said.contains("it was changed since"), "{said}");
     assert_eq!(setting.stored("a").unwrap(), "by hand");
     assert_eq!(setting.stored("b"), None);
+    // As long as it is in the way, no earlier command is taken for the last one.
+    assert!(setting.fails(&["undo"], 6).contains("it was changed since"));
+    std::fs::remove_file(setting.root.path().join("a")).unwrap();
+    setting.fails(&["undo"], 6);
     assert!(setting.fails(&["undo"], 4).contains("no command"));
+}
+
+#[test]
+fn the_same_content_again_repairs_what_is_damaged() {
+    let setting = Setting::with(&[]);
+    let source = setting.desk.path().join("good");
+    std::fs::write(&source, "as it was").unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let age = |path: &std::path::Path| {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(long_ago).unwrap();
+    };
+    age(&source);
+    setting.ok(&["put", "good", "--as", "aged"]);
+    let aged = setting.root.path().join("aged");
+    setting.ok(&["stat", "aged"]);
+    std::fs::write(&aged, "as it Was").unwrap();
+    age(&aged);
+    let scrubbed = crate::harness::clean(crate::harness::SERVER)
+        .args(["scrub", crate::harness::text(setting.root.path())])
+        .output()
+        .unwrap();
+    assert_eq!(scrubbed.status.code(), Some(7));
+    assert!(setting.ok(&["info"]).contains("aged"));
+    setting.ok(&["put", "good", "--on-conflict", "overwrite", "--as", "aged"]);
+    assert_eq!(std::fs::read(&aged).unwrap(), b"as it was");
+    assert!(setting.ok(&["info"]).contains("nothing known"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::access::Role;
 use crate::cli::units;
 use crate::client::ServerAddress;
-use crate::store::{IndexState, StoreFacts};
+use crate::store::{Durability, IndexState, StoreFacts};
 use crate::types::{Fingerprint, Printable};
 
 /// What there is to say.
@@ -82,6 +82,12 @@ impl Banner<'_> {
         lines.push(format!(
             "On {place} machine: fileshare-client --server {address}{user}{plaintext}"
         ));
+        if self.facts.durability == Durability::None {
+            lines.push(
+                "Not durable (--durability none): a power cut may take what was acknowledged"
+                    .to_owned(),
+            );
+        }
         if self.index == IndexState::Lost {
             lines.push(
                 "The index was lost and is being rebuilt: what the files were when they were stored is no longer known"
@@ -142,7 +148,7 @@ fn permission(role: Role) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Durability, LeftOut, NameRules};
+    use crate::store::{LeftOut, NameRules};
 
     fn lines(index: IndexState, listening: &[&str]) -> Vec<String> {
         changed(index, listening, |_| {})

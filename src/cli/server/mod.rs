@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
-use self::args::Arguments;
+use self::args::{Arguments, Durable};
 use self::banner::{Access, Banner};
 use super::exit;
 use super::failure::Failure;
@@ -349,6 +349,9 @@ fn open_identity(arguments: &Arguments, places: &Places) -> Result<TlsIdentity, 
 
 fn store_options(arguments: &Arguments, places: &Places) -> StoreOptions {
     let usual = StoreOptions::new(&places.root_path);
+    if arguments.durability.is_some_and(|how| how == Durable::None) {
+        tracing::warn!("--durability none: a power cut may take what was acknowledged");
+    }
     StoreOptions {
         root: places.root_path.clone(),
         state_dir: arguments.state_dir.clone(),

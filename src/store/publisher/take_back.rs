@@ -50,7 +50,7 @@ impl Publisher {
     }
 
     /// Takes back the next changes of a command, the last one first, each only if what it left is
-    /// still there, and forgets them.
+    /// still there, and forgets those that are taken back or never can be.
     pub(super) fn take_back(
         &mut self,
         owner: Option<&str>,
@@ -73,8 +73,14 @@ impl Publisher {
                 true => self.would_take_back(&change),
                 false => self.take_back_one(&change),
             };
+            // What is in the way may go, and then it can be taken back.
+            let is_final = match &outcome {
+                Ok(_) | Err(StoreError::NotFound(_)) => true,
+                Err(StoreError::Conflict { reason, .. }) => [GONE, NOT_KEPT].contains(reason),
+                Err(_) => false,
+            };
             let outcome = outcome.map_err(|error| explain(&change.name, error));
-            if !dry_run {
+            if is_final && !dry_run {
                 self.journal.forget(cursor);
             }
             let name = match (&outcome, &change.before) {

@@ -1,6 +1,7 @@
 //! The client's program is killed in mid-transfer: no half file under a real name, and the rerun
 //! ends right.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -8,7 +9,9 @@ use std::time::Duration;
 use super::dice::Dice;
 use super::ledger::Content;
 use super::site::{Server, Site};
-use super::{number, oracle, runtime};
+use super::strace;
+use super::sweep::{CALLS, Stride};
+use super::{number, oracle, runtime, skipped};
 use crate::harness::{CLIENT, clean};
 
 #[test]
@@ -24,16 +27,100 @@ fn many_killed_clients() {
     killed_clients(number("FILESHARE_KILLS", 200));
 }
 
+/// Row “kill -9 of the client”, at the k-th system call.
+#[test]
+fn a_client_killed_at_some_calls_leaves_no_half_file() {
+    killed_at_calls(Stride::Wide);
+}
+
+/// The long form: `cargo test --release --test integration a_client_killed_at_every_call -- --ignored
+/// --nocapture`.
+#[test]
+#[ignore = "takes many minutes"]
+fn a_client_killed_at_every_call_leaves_no_half_file() {
+    killed_at_calls(Stride::Every);
+}
+
+fn killed_at_calls(stride: Stride) {
+    if !strace::works() {
+        return skipped("strace cannot trace here: the sweep of killed clients");
+    }
+    let site = Site::new();
+    let server = site.serve(&[]);
+    let desk = site.desk();
+    // Large enough that what arrived is kept to go on with.
+    let content = Content::new(7, 1_200_000);
+    std::fs::write(desk.join("source"), &*content.bytes).unwrap();
+    std::fs::write(site.root().join("down"), &*content.bytes).unwrap();
+    let put = ["put", "source", "--as", "up"];
+    let get = ["get", "down"];
+    let mut kills = 0;
+    for call in CALLS {
+        for (command, at) in [
+            (&put[..], site.root().join("up")),
+            (&get[..], desk.join("down")),
+        ] {
+            let mut nth = 1;
+            while killed_at(&server, &desk, (call, nth), command, &at, &content) {
+                kills += 1;
+                nth = stride.after(nth);
+            }
+        }
+    }
+    assert!(kills > 10, "{kills}");
+    super::say(&format!("killed clients: {kills} at a system call"));
+    server.stop();
+}
+
+/// Runs the command until the `nth` call of a thread, looks what is there, and runs it again to its
+/// end. Whether it was killed.
+fn killed_at(
+    server: &Server,
+    desk: &Path,
+    (call, nth): (&str, u64),
+    command: &[&str],
+    at: &Path,
+    content: &Content,
+) -> bool {
+    let mut traced = strace::killing(CLIENT, call, nth);
+    let status = to(server, desk, &mut traced, command).status().unwrap();
+    let killed = status.signal() == Some(9);
+    assert!(
+        killed || status.success(),
+        "{call} {nth} {command:?}: {status}"
+    );
+    if let Ok(bytes) = std::fs::read(at) {
+        assert!(bytes == *content.bytes, "{call} {nth} {command:?}: half");
+    }
+    nothing_else(desk, &["source", "down", ".fileshare"]);
+    let again = [command, &["--on-conflict", "overwrite"]].concat();
+    let status = client(server, desk, &again).status().unwrap();
+    assert!(status.success(), "{call} {nth} {again:?}: {status}");
+    assert!(std::fs::read(at).unwrap() == *content.bytes, "{again:?}");
+    nothing_else(desk, &["source", "down"]);
+    std::fs::remove_file(at).unwrap();
+    killed
+}
+
 fn client(server: &Server, folder: &Path, arguments: &[&str]) -> Command {
     let mut command = clean(CLIENT);
+    to(server, folder, &mut command, arguments);
+    command
+}
+
+fn to<'a>(
+    server: &Server,
+    folder: &Path,
+    command: &'a mut Command,
+    arguments: &[&str],
+) -> &'a mut Command {
     command
         .args(["--plaintext", "--server", &server.address()])
         .args(arguments)
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
+        .stderr(Stdio::null())
 }
 
 fn killed_clients(kills: u64) {

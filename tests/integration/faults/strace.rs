@@ -18,16 +18,16 @@ pub fn works() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// A server that is killed when a thread of it makes one of these calls for the `nth` time: each
+/// A program that is killed when a thread of it makes one of these calls for the `nth` time: each
 /// thread counts its own.
-pub fn killing(call: &str, nth: u64) -> Command {
+pub fn killing(program: &str, call: &str, nth: u64) -> Command {
     // Without --seccomp-bpf, which makes strace 6.1 count wrongly.
     let mut command = clean("strace");
     command
         .args(["-f", "-qq", "-o", "/dev/null"])
         .args(["-e", &format!("trace={call}")])
         .args(["-e", &format!("inject={call}:signal=KILL:when={nth}")])
-        .arg(SERVER);
+        .arg(program);
     command
 }
 

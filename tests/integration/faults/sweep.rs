@@ -13,9 +13,10 @@ use super::operations::{Operation, fixed, is_cut, perform};
 use super::site::Site;
 use super::strace::{self, Faults};
 use super::{number, oracle, runtime, say, skipped};
+use crate::harness::SERVER;
 
-/// All that a server may do to the disk.
-const CALLS: [&str; 26] = [
+/// All that a program may do to the disk.
+pub const CALLS: [&str; 26] = [
     "write",
     "writev",
     "pwrite64",
@@ -46,14 +47,14 @@ const CALLS: [&str; 26] = [
 
 /// Which k to try.
 #[derive(Clone, Copy)]
-enum Stride {
+pub enum Stride {
     Every,
     /// 1, 4, 16 …, which is enough to see that the machinery works.
     Wide,
 }
 
 impl Stride {
-    fn after(self, nth: u64) -> u64 {
+    pub fn after(self, nth: u64) -> u64 {
         match self {
             Stride::Every => nth + 1,
             Stride::Wide => nth * 4,
@@ -180,7 +181,7 @@ fn killed_at(site: &Site, mut ledger: Ledger, call: &str, nth: u64) -> bool {
     let mut killed = false;
     // A start that is killed is tried once more: recovery of a recovery.
     for _ in 0..2 {
-        let Some(server) = site.serve_by(strace::killing(call, nth), &[]) else {
+        let Some(server) = site.serve_by(strace::killing(SERVER, call, nth), &[]) else {
             killed = true;
             continue;
         };
