@@ -281,6 +281,8 @@ mod tests {
             format!("nas:1  {}#", key(2)),
             format!("nas:1 {} nas:2 {}", key(2), key(2)),
             "\u{feff}# no comment".to_owned(),
+            format!("\u{feff}nas:1 {}", key(2)),
+            format!("nas\u{200b}:1 {}", key(2)),
             "\0\0\0\0".to_owned(),
             "<<<<<<< ours".to_owned(),
         ] {

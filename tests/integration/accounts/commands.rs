@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::{expect_end, make_folder, refusal};
 use crate::harness::{
-    RunningServer, SERVER, clean, serve, serve_plaintext, start, stderr, stdout, text,
+    RunningServer, SERVER, clean, noise, serve, serve_plaintext, start, stderr, stdout, text,
 };
 use crate::wire::{RawClient, login};
 
@@ -346,6 +346,52 @@ async fn a_login_inside_tls_from_the_server_that_was_promised() {
         ),
         "{refused:?}"
     );
+}
+
+/// A session that an administrator has ended does not begin again by itself, in the middle of a
+/// transfer either.
+#[test]
+fn a_download_that_is_kicked_does_not_come_back() {
+    let (root, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(root.path().join("big"), noise(1, 16 << 20)).unwrap();
+    ok(&user(root.path(), &["add", "bob"], "secret"));
+    ok(&user(
+        root.path(),
+        &["add", "eve", "--role", "admin"],
+        "secret",
+    ));
+    let server = serve(root.path(), &[]);
+    let client = |arguments: &[&str]| {
+        let mut client = server.client(desk.path(), arguments);
+        client.env("FILESHARE_PASSWORD", "secret");
+        client
+    };
+    let getting = client(&["--user", "bob", "--limit-rate", "1M", "get", "big"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let admin = |arguments: &[&str]| {
+        let arguments = [&["--user", "eve"], arguments].concat();
+        ok(&client(&arguments).output().unwrap())
+    };
+    let under_way = (0..200).find_map(|_| {
+        let listed = admin(&["sessions"]);
+        let mut sessions = listed
+            .lines()
+            .map(|line| line.split('\t').collect::<Vec<_>>());
+        let bob = sessions.find(|session| session[1] == "bob" && session[6] != "0");
+        bob.map(|session| session[0].to_owned())
+    });
+    admin(&["kick", &under_way.expect("a download that is under way")]);
+    let kicked = getting.wait_with_output().unwrap();
+    let said = stderr(&kicked);
+    assert_eq!(kicked.status.code(), Some(5), "{said}");
+    assert!(
+        said.contains("an administrator ended this session"),
+        "{said}"
+    );
+    assert!(!desk.path().join("big").exists());
 }
 
 #[cfg(unix)]
