@@ -12,8 +12,9 @@ use fileshare::access::Role;
 use fileshare::client::{
     Client, ClientOptions, Download, FileReport, ListQuery, ServerAddress, Source, Target, Upload,
 };
-use fileshare::server::{Server, ServerOptions};
-use fileshare::store::{Store, StoreOptions};
+use fileshare::net::TlsIdentity;
+use fileshare::server::{Server, ServerOptions, ServerTls};
+use fileshare::store::{Places, Store, StoreOptions};
 use fileshare::transfer::Silent;
 use fileshare::types::{Entry, FileName, FileRef, Item, OnConflict, Precondition};
 use tokio::net::TcpListener;
@@ -36,12 +37,18 @@ async fn tour(folder: &Path) -> Result<()> {
 
     // The caller binds and the caller stops; port 0 lets the system choose.
     let store = Store::open(StoreOptions::new(&root))?;
+    let identity = TlsIdentity::open(&Places::open(&root, None)?.state)?;
     let options = ServerOptions {
         anonymous: Some(Role::Editor),
+        tls: Some(ServerTls::new(&identity)?),
         ..ServerOptions::default()
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address: ServerAddress = listener.local_addr()?.to_string().parse()?;
+    // With the fingerprint in its address there is nothing about the server to be trusted.
+    let address = ServerAddress {
+        fingerprint: Some(identity.fingerprint()),
+        ..listener.local_addr()?.to_string().parse()?
+    };
     let shutdown = CancellationToken::new();
     let server = Server::new(store.clone(), options);
     let serving = tokio::spawn(server.run(vec![listener], shutdown.clone()));
