@@ -23,7 +23,7 @@ pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
 pub use batch::{Done, Download, FileReport, Source, Status, Target, Upload};
 pub use known_servers::KnownServers;
 pub use options::{ClientOptions, Credentials};
-pub use trash::{Kept, Removed, TakenBack, Undone};
+pub use trash::{Removed, Undone};
 pub use trust::{Consent, FirstContact, Trust, TrustPolicy, Unattended};
 pub use verify::Verification;
 

@@ -2,7 +2,7 @@ use super::link::broken;
 use super::{Client, ClientError, ListQuery, Repeat, unexpected};
 use crate::protocol::message::{ClientBody, ServerBody, UndoOutcome, WireKept, WireUndone};
 use crate::protocol::{Failure, WireError};
-use crate::types::{FileName, Item, Timestamp};
+use crate::types::{FileName, Item, Kept, TakenBack, Timestamp};
 
 /// What was removed, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,21 +20,6 @@ impl Removed {
     }
 }
 
-/// A file that was replaced or removed and is kept on the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// The name that it had.
-    pub name: FileName,
-    /// Which one of those that had the name, from 1, the one that went last.
-    pub version: u32,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The time of its last change.
-    pub modified: Timestamp,
-    /// When it was replaced or removed.
-    pub kept: Timestamp,
-}
-
 /// What became of one change that was to be taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undone {
@@ -42,17 +27,6 @@ pub struct Undone {
     pub name: FileName,
     /// How it was taken back, or why not.
     pub outcome: Result<TakenBack, ClientError>,
-}
-
-/// How a change was taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TakenBack {
-    /// It had been added, and is gone; a file is kept in the trash.
-    Removed,
-    /// It had been replaced or removed, and is back.
-    Restored,
-    /// It had been renamed, and has its old name again.
-    Renamed,
 }
 
 impl Client {

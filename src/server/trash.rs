@@ -7,8 +7,8 @@ use crate::access::Action;
 use crate::net::NetError;
 use crate::protocol::Failure;
 use crate::protocol::message::{ServerBody, UndoOutcome, WireKept, WireUndone};
-use crate::store::{Kept, TakenBack, Undone};
-use crate::types::FileName;
+use crate::store::Undone;
+use crate::types::{FileName, Kept, TakenBack};
 
 /// How many files one look through the trash finds: few looks, and little memory.
 const FOUND_AT_ONCE: usize = 16_384;

@@ -143,12 +143,20 @@ pub enum StoreError {
     Closed,
 }
 
+/// Whether the disk has no room, or none for this user.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
 impl StoreError {
     /// The error for what the disk said about `name`.
     pub(super) fn disk(name: &FileName, source: io::Error) -> Self {
         let name = name.clone();
         match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::DiskFull { name },
+            _ if is_full(&source) => StoreError::DiskFull { name },
             ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { name },
             // A second mount of the very same file system is only noticed when a rename into or
             // out of it fails.

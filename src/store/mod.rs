@@ -61,8 +61,8 @@ pub use places::Places;
 pub use publisher::Removed;
 pub use scrub::{Finding, Scrub, ScrubTotals, ScrubWatch};
 pub use stored_file::StoredFile;
-pub use trash::{Kept, TrashPage};
-pub use undo::{TakenBack, UndoPage, Undone};
+pub use trash::TrashPage;
+pub use undo::{UndoPage, Undone};
 pub use upload::{NewFile, Upload};
 
 use inner::Inner;

@@ -2,7 +2,7 @@ use super::error::StoreError;
 use super::inner::Inner;
 use super::journal::UndoCursor;
 use super::publisher::Job;
-use crate::types::FileName;
+use crate::types::{FileName, TakenBack};
 
 /// What became of some of the changes of a command, the last one first.
 #[derive(Debug)]
@@ -20,17 +20,6 @@ pub struct Undone {
     pub name: FileName,
     /// How it was taken back, or why not.
     pub outcome: Result<TakenBack, StoreError>,
-}
-
-/// How a change was taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TakenBack {
-    /// It had been added, and is gone; a file is kept in the trash.
-    Removed,
-    /// It had been replaced or removed, and is back.
-    Restored,
-    /// It had been renamed, and has its old name again.
-    Renamed,
 }
 
 impl Inner {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::answer::{Answer, Done};
 use super::cause::Cause;
-use super::error::StoreError;
+use super::error::{StoreError, is_full};
 use super::inner::Inner;
 use super::ledger::Reservation;
 use super::names::{Place, taken_by};
@@ -217,11 +217,7 @@ impl Inner {
     fn retried<T>(&self, bytes: u64, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {
             match work() {
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-                    ) && self.give_way(bytes) => {}
+                Err(error) if is_full(&error) && self.give_way(bytes) => {}
                 outcome => return outcome,
             }
         }

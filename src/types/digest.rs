@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::hex;
+
 /// The digest of a file's bytes, together with the algorithm that made it.
 ///
 /// A file's id is its plain MD5 as `md5sum` prints it (contract section 2). The algorithm is part
@@ -44,18 +46,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let digits = text.as_bytes();
-        if digits.len() != 32 {
-            return Err(DigestError);
-        }
-        let mut bytes = [0; 16];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            for digit in pair {
-                let value = char::from(*digit).to_digit(16).ok_or(DigestError)?;
-                *byte = *byte << 4 | value as u8;
-            }
-        }
-        Ok(Digest::Md5(bytes))
+        hex::read(text).map(Digest::Md5).ok_or(DigestError)
     }
 }
 

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::hex;
+
 /// What a key is known by: the SHA-256 of the public key as its certificate carries it
 /// (SubjectPublicKeyInfo, RFC 5280 section 4.1), written `sha256:` and 64 hex digits
 /// (contract section 7).
@@ -37,17 +39,7 @@ impl FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
         let digits = text.strip_prefix("sha256:").ok_or(FingerprintError)?;
-        let mut bytes = [0; 32];
-        if digits.len() != 2 * bytes.len() {
-            return Err(FingerprintError);
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-            for digit in pair {
-                let value = char::from(*digit).to_digit(16).ok_or(FingerprintError)?;
-                *byte = *byte << 4 | value as u8;
-            }
-        }
-        Ok(Fingerprint(bytes))
+        hex::read(digits).map(Fingerprint).ok_or(FingerprintError)
     }
 }
 

@@ -2,7 +2,7 @@ use std::io::{self, ErrorKind};
 
 use super::Publisher;
 use crate::disk::{FileFacts, Folder, Replace, StagedFile};
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, is_full};
 use crate::store::sweeper::Sweep;
 use crate::store::trash::{Amount, When};
 use crate::types::FileName;
@@ -142,13 +142,6 @@ impl Amount {
             bytes: file.size,
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-    )
 }
 
 /// Whether the file system knows no second link, or no exchange, for this file.

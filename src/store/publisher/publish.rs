@@ -5,7 +5,7 @@ use super::{Publication, Publisher};
 use crate::disk::{FileFacts, FileKind, Folder, PublishError, Replace, StagedFile};
 use crate::store::answer::Answer;
 use crate::store::content::{is_settled, now};
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, is_full};
 use crate::store::index::Row;
 use crate::store::journal::{Change, Kind, Left};
 use crate::store::names::{numbered, taken_by};
@@ -112,7 +112,7 @@ impl Publisher {
                     staged = back;
                     tries += 1;
                     match source.kind() {
-                        ErrorKind::StorageFull if self.inner.make_room(0) => {}
+                        _ if is_full(&source) && self.inner.give_way(0) => {}
                         ErrorKind::AlreadyExists if replace == Replace::Never => {}
                         // The folder was removed by hand.
                         ErrorKind::NotFound => {

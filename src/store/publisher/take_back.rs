@@ -8,8 +8,8 @@ use crate::store::index::Row;
 use crate::store::journal::{Change, Kind, Left, UndoCursor};
 use crate::store::lookup::Found;
 use crate::store::trash::{Amount, When};
-use crate::store::undo::{TakenBack, UndoPage, Undone};
-use crate::types::{FileName, Item};
+use crate::store::undo::{UndoPage, Undone};
+use crate::types::{FileName, Item, TakenBack};
 
 /// How many changes are taken back before others get their turn.
 const AT_ONCE: u32 = 256;

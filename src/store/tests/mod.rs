@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::digest::Hasher;
-use crate::types::{Digest, OnConflict, Timestamp};
+use crate::types::{Digest, OnConflict, TakenBack, Timestamp};
 
 /// A store over a folder of its own.
 struct Shared {

@@ -6,22 +6,7 @@ use crate::disk::{FileFacts, FileKind, Folder, Walk};
 use crate::store::error::StoreError;
 use crate::store::inner::Inner;
 use crate::store::listing::ListQuery;
-use crate::types::{FileName, Patterns, Timestamp};
-
-/// A file that was replaced or removed and is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// The name that it had.
-    pub name: FileName,
-    /// Which one of those that had the name, from 1, the one that went last.
-    pub version: u32,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The time of its last change.
-    pub modified: Timestamp,
-    /// When it was replaced or removed.
-    pub kept: Timestamp,
-}
+use crate::types::{FileName, Kept, Patterns};
 
 /// A part of what is kept, in byte order of names and then by version.
 #[derive(Debug, Clone, PartialEq, Eq)]

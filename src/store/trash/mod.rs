@@ -23,7 +23,7 @@ use super::own_folder::{Home, OwnFolder};
 use crate::disk::Folder;
 use crate::types::FileName;
 
-pub use listing::{Kept, TrashPage};
+pub use listing::TrashPage;
 pub(super) use when::When;
 
 /// So long one folder takes what goes, …

@@ -7,9 +7,8 @@ use crate::cli::failure::Failure;
 use crate::cli::json::{Body, KeptLine};
 use crate::cli::output::Output;
 use crate::cli::units;
-use crate::client::Kept;
 use crate::protocol::ErrorCode;
-use crate::types::Printable;
+use crate::types::{Kept, Printable};
 
 /// `trash [PATTERN…]`
 pub async fn run(session: &mut Session, args: &TrashArgs) -> Outcome {

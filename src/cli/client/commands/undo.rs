@@ -7,8 +7,9 @@ use crate::cli::exit::{Tally, Verdict};
 use crate::cli::failure::Failure;
 use crate::cli::json::{Body, ErrorBody, FileLine, SummaryLine};
 use crate::cli::output::Output;
-use crate::client::{TakenBack, Undone};
+use crate::client::Undone;
 use crate::protocol::ErrorCode;
+use crate::types::TakenBack;
 
 /// `undo`
 pub async fn run(session: &mut Session, args: &UndoArgs) -> Outcome {

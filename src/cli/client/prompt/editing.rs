@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use super::complete::{self, Candidate, Wanted};
 use super::word;
 use crate::cli::client::session::Session;
-use crate::client::{Kept, ListQuery};
-use crate::types::{Entry, Item, Printable};
+use crate::client::ListQuery;
+use crate::types::{Entry, Item, Kept, Printable};
 
 /// Tab never waits longer for the server.
 const PATIENCE: Duration = Duration::from_secs(1);
