@@ -173,6 +173,47 @@ pub enum ClientBody {
         /// Their MD5. When the server's file begins with the same, its `Begin` has this offset.
         digest: WireDigest,
     },
+    /// Ready. How file content is to come from here on. Not answered.
+    Compression {
+        /// 0 as it is, 1 compressed where that makes it faster, 2 compressed wherever it gets
+        /// smaller.
+        mode: u8,
+    },
+    /// Ready. Of which blocks the file with this id consists, cut by its content. Answer: one or
+    /// more [`ServerBody::Signature`].
+    Signature {
+        /// The whole id.
+        id: WireDigest,
+        /// How large a block is on average, in bytes: a power of two from 64 KiB to 4 MiB.
+        average: u32,
+    },
+    /// Downloading, before the page that names the file: only these parts of it are to come, one
+    /// behind the other. May come several times for one file.
+    Ranges {
+        /// The file's place in the batch.
+        index: u32,
+        /// The next parts, in order and without overlap, 1 to 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 16>")]
+        ranges: Vec<WireRange>,
+    },
+}
+
+/// A part of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireRange {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// How many bytes it has, at least 1.
+    pub length: u64,
+}
+
+/// A block of a file, cut by its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireBlock {
+    /// How many bytes it has, at least 1.
+    pub length: u32,
+    /// The first half of its BLAKE3 hash.
+    pub hash: [u8; 16],
 }
 
 /// Who a client says that it is.
@@ -254,6 +295,16 @@ pub enum FileMessage {
         #[serde(deserialize_with = "text::text")]
         detail: String,
     },
+    /// Uploads only, in place of `Begin`: the file is put together from data frames of any size and
+    /// from parts of a file that the server has.
+    Patch {
+        /// The file's place in the batch.
+        index: u32,
+        /// The whole id of the file that the server has.
+        basis: WireDigest,
+    },
+    /// Only after `Patch`: here goes a part of the file that the server has.
+    Copy(WireRange),
 }
 
 /// A message from a server to a client.
@@ -351,6 +402,14 @@ pub enum ServerBody {
         item: WireItem,
         /// Whether it is kept in the trash, whole.
         kept: bool,
+    },
+    /// Answers [`ClientBody::Signature`], in the order of the file.
+    Signature {
+        /// The next blocks, at most 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 20>")]
+        blocks: Vec<WireBlock>,
+        /// Whether this message ends the answer.
+        last: bool,
     },
 }
 

@@ -19,10 +19,13 @@ pub(super) fn needs(request: &ClientBody) -> Option<Action> {
         | ClientBody::Skip { .. }
         | ClientBody::Command { .. }
         | ClientBody::Resume { .. }
+        | ClientBody::Ranges { .. }
+        | ClientBody::Compression { .. }
         | ClientBody::Alive => None,
         ClientBody::Info
         | ClientBody::List { .. }
         | ClientBody::Stat { .. }
+        | ClientBody::Signature { .. }
         | ClientBody::DownloadPage { .. } => Some(Action::Read),
         ClientBody::Rename { .. }
         | ClientBody::MakeFolder { .. }
@@ -40,6 +43,7 @@ pub(super) fn name(request: &ClientBody) -> &'static str {
         ClientBody::Hello { .. }
         | ClientBody::Skip { .. }
         | ClientBody::Command { .. }
+        | ClientBody::Compression { .. }
         | ClientBody::Alive => "idle",
         ClientBody::Ping => "ping",
         ClientBody::Info => "info",
@@ -53,7 +57,9 @@ pub(super) fn name(request: &ClientBody) -> &'static str {
         ClientBody::Undo { .. } => "undo",
         ClientBody::Download { .. }
         | ClientBody::DownloadPage { .. }
-        | ClientBody::Resume { .. } => "get",
+        | ClientBody::Resume { .. }
+        | ClientBody::Ranges { .. }
+        | ClientBody::Signature { .. } => "get",
         ClientBody::Upload { .. } | ClientBody::UploadPage { .. } | ClientBody::File(_) => "put",
         ClientBody::Sessions => "sessions",
         ClientBody::Kick { .. } => "kick",

@@ -118,6 +118,9 @@ impl<'a, 'b> Reception<'a, 'b> {
                     None => self.finish(index, Err(failure)),
                 }
             }
+            FileMessage::Patch { .. } | FileMessage::Copy(_) => {
+                return Err(link::broken("a part of an upload"));
+            }
         }
         Ok(())
     }

@@ -127,6 +127,9 @@ impl Batch {
                 self.close()
             }
             FileMessage::Abort { index, .. } => self.skip(*index),
+            FileMessage::Patch { .. } | FileMessage::Copy(_) => {
+                Err(Violation("a file that is put together"))
+            }
         }
     }
 

@@ -75,6 +75,7 @@ fn is_request(body: &ClientBody) -> bool {
         | ClientBody::Download { .. }
         | ClientBody::Upload { .. }
         | ClientBody::Sessions
+        | ClientBody::Signature { .. }
         | ClientBody::Kick { .. } => true,
         ClientBody::Hello { .. }
         | ClientBody::DownloadPage { .. }
@@ -82,7 +83,9 @@ fn is_request(body: &ClientBody) -> bool {
         | ClientBody::File(_)
         | ClientBody::Skip { .. }
         | ClientBody::Command { .. }
+        | ClientBody::Compression { .. }
         | ClientBody::Resume { .. }
+        | ClientBody::Ranges { .. }
         | ClientBody::Alive => false,
     }
 }

@@ -326,6 +326,9 @@ pub fn client_name(body: &ClientBody) -> &'static str {
         ClientBody::Restore { .. } => "Restore",
         ClientBody::Undo { .. } => "Undo",
         ClientBody::Resume { .. } => "Resume",
+        ClientBody::Compression { .. } => "Compression",
+        ClientBody::Signature { .. } => "Signature",
+        ClientBody::Ranges { .. } => "Ranges",
     }
 }
 
@@ -348,6 +351,7 @@ pub fn server_name(body: &ServerBody) -> &'static str {
         ServerBody::Trash { .. } => "Trash",
         ServerBody::Undone { .. } => "Undone",
         ServerBody::Removed { .. } => "Removed",
+        ServerBody::Signature { .. } => "Signature",
     }
 }
 
@@ -356,5 +360,7 @@ fn file_name(file: &FileMessage) -> &'static str {
         FileMessage::Begin { .. } => "File Begin",
         FileMessage::End { .. } => "File End",
         FileMessage::Abort { .. } => "File Abort",
+        FileMessage::Patch { .. } => "File Patch",
+        FileMessage::Copy(_) => "File Copy",
     }
 }
