@@ -121,7 +121,7 @@ impl ClientSession {
             ClientBody::Remove { .. } => Expects::Removed,
             ClientBody::Trash { .. } => Expects::Trash,
             ClientBody::Undo { .. } => Expects::Undone,
-            ClientBody::Command { .. } => return Ok(()),
+            ClientBody::Command { .. } | ClientBody::Compression { .. } => return Ok(()),
             ClientBody::Download { files } => Expects::Download(Batch::new(*files)?),
             ClientBody::Upload { files } => Expects::Upload(Upload {
                 batch: Batch::new(*files)?,

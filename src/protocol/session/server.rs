@@ -124,7 +124,7 @@ impl ServerSession {
             | ClientBody::Trash { .. }
             | ClientBody::Restore { .. }
             | ClientBody::Undo { .. } => State::Ready,
-            ClientBody::Command { .. } => return Ok(Received::Part),
+            ClientBody::Command { .. } | ClientBody::Compression { .. } => return Ok(Received::Part),
             ClientBody::Download { files } => State::Downloading {
                 number,
                 batch: Batch::new(*files)?,
