@@ -9,9 +9,7 @@ use tracing::trace;
 
 use super::ServerAddress;
 use crate::access::Role;
-use crate::net::{
-    Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Rate, Throttle,
-};
+use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Rate, Throttle};
 use crate::protocol::codec;
 use crate::protocol::limits::{ALIVE_INTERVAL, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};

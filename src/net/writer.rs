@@ -205,7 +205,8 @@ mod tests {
             writer.message(&7u32, 100).await.unwrap();
             writer.data(&content(vec![1; 20_000])).await.unwrap();
             assert!(writer.is_whole());
-            let half = timeout(Duration::from_secs(1), writer.data(&content(vec![2; 1 << 20])));
+            let large = content(vec![2; 1 << 20]);
+            let half = timeout(Duration::from_secs(1), writer.data(&large));
             assert!(half.await.is_err());
             assert!(!writer.is_whole());
             drop(writer);

@@ -11,6 +11,7 @@ use zstd::zstd_safe;
 
 use super::frame::{FrameError, FrameKind};
 use super::limits::MAX_DATA_BODY;
+use super::session::Violation;
 use crate::types::Compression;
 
 /// Bytes before the frame of zstd: the size of the content.
@@ -36,7 +37,7 @@ pub enum Content {
 
 impl Content {
     /// What the body of a data frame of this kind carries.
-    pub(crate) fn parse(kind: FrameKind, body: Bytes) -> Result<Self, FrameError> {
+    pub fn parse(kind: FrameKind, body: Bytes) -> Result<Self, FrameError> {
         if kind != FrameKind::Compressed {
             return Ok(Content::Plain(body));
         }
@@ -138,7 +139,9 @@ impl Expander {
         }
         check_header(frame)?;
         if zstd_safe::find_frame_compressed_size(frame) != Ok(frame.len()) {
-            return Err(FrameError::Compressed("that is not one whole frame of zstd"));
+            return Err(FrameError::Compressed(
+                "that is not one whole frame of zstd",
+            ));
         }
         let context = match &mut self.context {
             Some(context) => context,
@@ -201,14 +204,14 @@ impl From<Compression> for u8 {
 }
 
 impl TryFrom<u8> for Compression {
-    type Error = super::session::Violation;
+    type Error = Violation;
 
     fn try_from(mode: u8) -> Result<Self, Self::Error> {
         match mode {
             0 => Ok(Compression::Never),
             1 => Ok(Compression::Auto),
             2 => Ok(Compression::Always),
-            _ => Err(super::session::Violation("an unknown way to compress")),
+            _ => Err(Violation("a way of compression that does not exist")),
         }
     }
 }
@@ -331,7 +334,10 @@ mod tests {
             frame
         };
         for dictionary in 1..4 {
-            assert_eq!(refused(100, &with(dictionary, 0)), "that needs a dictionary");
+            assert_eq!(
+                refused(100, &with(dictionary, 0)),
+                "that needs a dictionary"
+            );
         }
         // 2^(10 + 10) is the largest window, and there is none a little larger.
         let less = "that becomes less than it says";
@@ -339,7 +345,10 @@ mod tests {
             assert_eq!(refused(100, &with(0, window)), less, "{window}");
         }
         for window in [(10 << 3) + 1, 11 << 3, 0xff] {
-            assert_eq!(refused(100, &with(0, window)), "that needs too large a window");
+            assert_eq!(
+                refused(100, &with(0, window)),
+                "that needs too large a window"
+            );
         }
     }
 
@@ -354,7 +363,8 @@ mod tests {
                 let body = Bytes::copy_from_slice(content.body());
                 let parsed = Content::parse(FrameKind::Compressed, body).unwrap();
                 prop_assert_eq!(&parsed, &content);
-                prop_assert_eq!(Expander::default().expand(&parsed), Ok(&words[..]));
+                let mut expander = Expander::default();
+                prop_assert_eq!(expander.expand(&parsed), Ok(&words[..]));
             }
         }
 

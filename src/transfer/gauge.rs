@@ -195,8 +195,8 @@ mod tests {
                 let compressing = if packs { takes(360.0) } else { 0.0 };
                 let crossing = if packs { MIB / 3 } else { MIB };
                 let expanding = if packs { takes(1200.0) } else { 0.0 };
-                let on_wire = (takes(wire) * crossing as f64 / MIB as f64)
-                    .max(takes(receiver) + expanding);
+                let on_wire =
+                    (takes(wire) * crossing as f64 / MIB as f64).max(takes(receiver) + expanding);
                 let sending = on_wire.max(reading + compressing);
                 self.wire.add(crossing, Duration::from_secs_f64(on_wire));
                 let took = Took {
@@ -264,7 +264,10 @@ mod tests {
     fn who_has_decided_is_obeyed() {
         let mut wire = Rate::default();
         for _ in 0..3 {
-            assert_eq!(Gauge::new(Compression::Never).packing(wire), Packing::Nothing);
+            assert_eq!(
+                Gauge::new(Compression::Never).packing(wire),
+                Packing::Nothing
+            );
             assert_eq!(Gauge::new(Compression::Always).packing(wire), Packing::All);
             wire.add(MIB, Duration::from_secs(1));
         }

@@ -117,7 +117,10 @@ mod tests {
         assert!(packed >= 100 - LEFT_ALONE as usize, "{packed}");
         packer.pack(noise.clone(), Packing::From(0));
         packer.begin();
-        assert!(is_packed(&packer.pack(text, Packing::From(0))), "another file");
+        assert!(
+            is_packed(&packer.pack(text, Packing::From(0))),
+            "another file"
+        );
     }
 
     #[test]

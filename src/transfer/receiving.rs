@@ -121,8 +121,8 @@ impl<S: Sink> Receiving<S> {
         if let Writing::Running(hop) = &mut self.writer {
             let joined = hop.await;
             self.writer = Writing::Lost;
-            let (writer, written) = joined
-                .map_err(|_| std::io::Error::other("writing a file failed unexpectedly"))?;
+            let (writer, written) =
+                joined.map_err(|_| std::io::Error::other("writing a file failed unexpectedly"))?;
             self.writer = Writing::Resting(writer);
             if written.is_err() {
                 self.waiting.clear();

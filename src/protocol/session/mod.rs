@@ -9,6 +9,7 @@ mod client;
 mod server;
 
 use super::limits::MAX_LABEL;
+use crate::types::Compression;
 
 pub use batch::Batch;
 pub use client::{Answer, ClientSession};
@@ -25,4 +26,9 @@ fn check_label(label: &str) -> Result<(), Violation> {
         return Err(Violation("the name of a program or host that is too long"));
     }
     Ok(())
+}
+
+/// There are three ways for file content to come.
+fn check_compression(mode: u8) -> Result<(), Violation> {
+    Compression::try_from(mode).map(drop)
 }
