@@ -9,12 +9,13 @@ use tracing::trace;
 
 use super::ServerAddress;
 use crate::access::Role;
-use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Throttle};
+use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Rate, Throttle};
 use crate::protocol::codec;
 use crate::protocol::limits::{ALIVE_INTERVAL, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
 use crate::protocol::session::{Answer, ClientSession};
-use crate::protocol::{ErrorCode, Failure};
+use crate::protocol::{Content, ErrorCode, Failure};
+use crate::types::Compression;
 
 /// How long to look for what the server said last when it has closed on us.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -34,6 +35,8 @@ pub(super) struct Link {
     last_number: u32,
     /// The command that the server was told last.
     command: Option<u64>,
+    /// How the server was told last to compress what it sends.
+    compression: Compression,
 }
 
 /// What comes from the server.
@@ -85,6 +88,7 @@ impl Link {
             outbox,
             last_number: 0,
             command: None,
+            compression: Compression::Never,
         }
     }
 
@@ -109,6 +113,19 @@ impl Link {
             let said = ClientBody::Command { id: command };
             self.outbox.message(next, said).await?;
             self.command = Some(command);
+        }
+        Ok(())
+    }
+
+    /// Says how file content is to come, unless that was said already. It goes out with the next
+    /// request.
+    pub(super) async fn prefer(&mut self, compression: Compression) -> Result<(), Failure> {
+        if self.compression != compression {
+            let next = self.last_number + 1;
+            let mode = compression.into();
+            let said = ClientBody::Compression { mode };
+            self.outbox.message(next, said).await?;
+            self.compression = compression;
         }
         Ok(())
     }
@@ -146,7 +163,7 @@ pub(super) enum Heard {
     /// A message, and what it means for the request that it answers.
     Message(Answer, Box<ServerMessage>),
     /// File content.
-    Data(bytes::Bytes),
+    Data(Content),
 }
 
 impl Inbox {
@@ -176,10 +193,10 @@ impl Inbox {
             let frame = self.reader.next(limits, patience).await;
             let frame = frame.map_err(|error| lost(&self.shared.address, &error))?;
             match frame {
-                Frame::Data(bytes) => {
-                    let received = self.shared.session().receive_data(bytes.len());
+                Frame::Data(content) => {
+                    let received = self.shared.session().receive_data(content.size());
                     received.map_err(|violation| broken(&violation))?;
-                    return Ok(Heard::Data(bytes));
+                    return Ok(Heard::Data(content));
                 }
                 Frame::Message(body) => {
                     let message: ServerMessage =
@@ -227,10 +244,10 @@ impl Outbox {
     }
 
     /// Writes file content.
-    pub(super) async fn data(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let noted = self.shared.session().sent_data(bytes.len());
+    pub(super) async fn data(&mut self, content: &Content) -> Result<(), Failure> {
+        let noted = self.shared.session().sent_data(content.size());
         noted.map_err(|violation| Failure::new(ErrorCode::Internal, violation.to_string()))?;
-        let written = self.writer.data(bytes).await;
+        let written = self.writer.data(content).await;
         written.map_err(|error| lost(&self.shared.address, &error))
     }
 
@@ -238,6 +255,11 @@ impl Outbox {
     pub(super) async fn flush(&mut self) -> Result<(), Failure> {
         let flushed = self.writer.flush().await;
         flushed.map_err(|error| lost(&self.shared.address, &error))
+    }
+
+    /// How fast the server takes what is written.
+    pub(super) fn rate(&self) -> Rate {
+        self.writer.rate()
     }
 
     /// Whether the running batch may name another page of files.
@@ -250,6 +272,14 @@ impl Outbox {
 impl Shared {
     fn session(&self) -> MutexGuard<'_, ClientSession> {
         self.session.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// What came could not be written.
+pub(super) fn unwritten(error: &NetError) -> Failure {
+    match error {
+        NetError::Frame(_) => broken(error),
+        _ => Failure::new(ErrorCode::Internal, error.to_string()),
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::Trust;
 use crate::access::Password;
-use crate::types::UserName;
+use crate::types::{Compression, UserName};
 
 /// How a [`Client`](super::Client) behaves.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct ClientOptions {
     pub retries: u32,
     /// The most bytes of file content per second, either way.
     pub limit_rate: Option<u64>,
+    /// When file content is compressed on its way.
+    pub compression: Compression,
     /// Where this user's state is kept, such as what lets an upload go on in another run. Without
     /// it everything works, and an upload goes on in the same run only.
     pub state_dir: Option<PathBuf>,
@@ -32,6 +34,7 @@ impl Default for ClientOptions {
             timeout: Duration::from_secs(30),
             retries: 3,
             limit_rate: None,
+            compression: Compression::default(),
             state_dir: None,
             plaintext: false,
             trust: Trust::default(),

@@ -9,6 +9,7 @@ mod error;
 mod heartbeat;
 mod pace;
 mod preface;
+mod rate;
 mod reader;
 mod throttle;
 mod tls;
@@ -19,6 +20,7 @@ pub use dial::{configure, dial};
 pub use error::NetError;
 pub use heartbeat::heartbeat;
 pub use preface::{accept_preface, offer_preface, refuse};
+pub use rate::Rate;
 pub use reader::{Frame, FrameReader, Patience};
 pub use throttle::Throttle;
 pub use tls::{

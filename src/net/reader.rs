@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::pace::{Pace, TooSlow};
 use super::{NetError, Throttle};
+use crate::protocol::Content;
 use crate::protocol::frame::{BodyLimits, FrameHeader, FrameKind, HEADER_BYTES};
 use crate::protocol::limits::{DATA_CHUNK, MESSAGE_TIME};
 
@@ -17,7 +18,7 @@ pub enum Frame {
     /// The body of a message.
     Message(Bytes),
     /// File content.
-    Data(Bytes),
+    Data(Content),
 }
 
 /// How long to wait for the next frame.
@@ -81,7 +82,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(frame) = self.take_frame(limits)? {
                 self.idle_wait = Duration::ZERO;
                 self.message_wait = Duration::ZERO;
-                if matches!(frame, Frame::Message(_)) {
+                // A compressed frame is few bytes for a whole segment at least, or for the last of
+                // a file: more content than the least rate asks for.
+                if !matches!(frame, Frame::Data(Content::Plain(_))) {
                     self.pace = Pace::default();
                 }
                 return Ok(frame);
@@ -119,7 +122,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         Ok(Some(match header.kind {
             FrameKind::Message => Frame::Message(body),
-            FrameKind::Data => Frame::Data(body),
+            kind => Frame::Data(Content::parse(kind, body)?),
         }))
     }
 
@@ -247,7 +250,7 @@ mod tests {
         }
         sender.await.unwrap();
         assert_eq!(frames[0], Frame::Message(Bytes::from_static(b"hello")));
-        assert_eq!(frames[1], Frame::Data(Bytes::from(vec![7; 100])));
+        assert_eq!(frames[1], Frame::Data(Content::Plain(vec![7; 100].into())));
         assert_eq!(frames[2], Frame::Message(Bytes::new()));
         assert!(matches!(
             reader.next(LIMITS, IDLE).await,

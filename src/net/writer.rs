@@ -6,9 +6,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::pace::Pace;
-use super::{NetError, Throttle};
-use crate::protocol::codec;
+use super::{NetError, Rate, Throttle};
 use crate::protocol::frame::{FrameHeader, FrameKind, HEADER_BYTES};
+use crate::protocol::{Content, codec};
 
 /// Writes frames: small ones are gathered, large ones go out as they are.
 ///
@@ -21,6 +21,8 @@ pub struct FrameWriter<W> {
     buffer: Vec<u8>,
     throttle: Option<Arc<Throttle>>,
     whole: bool,
+    /// How fast the other side, and the way there, take what is written.
+    rate: Rate,
 }
 
 /// What is gathered at most before it is written.
@@ -37,7 +39,13 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             buffer: Vec::new(),
             throttle,
             whole: true,
+            rate: Rate::default(),
         }
+    }
+
+    /// How fast what is written is taken; time in which nothing was written does not count.
+    pub fn rate(&self) -> Rate {
+        self.rate
     }
 
     /// Whether all that has left are whole frames and what is gathered follows them, so that the
@@ -70,16 +78,19 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 
     /// Writes a data frame.
-    pub async fn data(&mut self, body: &[u8]) -> Result<(), NetError> {
+    pub async fn data(&mut self, content: &Content) -> Result<(), NetError> {
+        let body = content.body();
         let header = FrameHeader {
-            kind: FrameKind::Data,
+            kind: content.kind(),
             body: body.len(),
         };
         self.buffer.extend_from_slice(&header.to_bytes());
         if let Some(throttle) = self.throttle.clone() {
             for piece in body.chunks(throttle.piece()) {
                 self.whole = false;
+                let started = Instant::now();
                 throttle.sending(piece.len()).await;
+                self.rate.add(0, started.elapsed());
                 self.write_out(piece).await?;
             }
             return Ok(());
@@ -96,7 +107,10 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         if !self.buffer.is_empty() {
             self.write_out(&[]).await?;
         }
-        self.stream.flush().await.map_err(NetError::Cut)
+        let started = Instant::now();
+        let flushed = self.stream.flush().await.map_err(NetError::Cut);
+        self.rate.add(0, started.elapsed());
+        flushed
     }
 
     /// Says that nothing more will come.
@@ -118,6 +132,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         let mut gathered = self.buffer.as_slice();
         let mut body = body;
         let mut pace = Pace::default();
+        let (bytes, started) = (gathered.len() + body.len(), Instant::now());
         self.whole = false;
         while !(gathered.is_empty() && body.is_empty()) {
             let slices = [IoSlice::new(gathered), IoSlice::new(body)];
@@ -136,6 +151,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             body = body.get(written - from_gathered..).unwrap_or_default();
         }
         self.whole = true;
+        self.rate.add(bytes, started.elapsed());
         self.buffer.clear();
         // A page may have made it large; a quiet connection keeps little.
         self.buffer.shrink_to(GATHER);
@@ -151,14 +167,18 @@ mod tests {
     use crate::net::{Frame, FrameReader, Patience};
     use crate::protocol::frame::BodyLimits;
 
+    fn content(bytes: Vec<u8>) -> Content {
+        Content::Plain(bytes.into())
+    }
+
     #[tokio::test]
     async fn what_is_written_is_read_over_a_tiny_pipe() {
         let (near, far) = tokio::io::duplex(8);
         let sent = tokio::spawn(async move {
             let mut writer = FrameWriter::new(near, None);
             writer.message(&7u32, 100).await.unwrap();
-            writer.data(&[1; 10]).await.unwrap();
-            writer.data(&vec![2; 3 * COPY]).await.unwrap();
+            writer.data(&content(vec![1; 10])).await.unwrap();
+            writer.data(&content(vec![2; 3 * COPY])).await.unwrap();
             assert!(writer.message(&[0u64; 32], 100).await.is_err());
             writer.message(&8u32, 100).await.unwrap();
             writer.shutdown().await.unwrap();
@@ -172,8 +192,8 @@ mod tests {
         sent.await.unwrap();
         assert_eq!(frames.len(), 4);
         assert!(matches!(&frames[0], Frame::Message(body) if body[..] == 7u32.to_le_bytes()));
-        assert!(matches!(&frames[1], Frame::Data(body) if body[..] == [1; 10]));
-        assert!(matches!(&frames[2], Frame::Data(body) if body[..] == vec![2; 3 * COPY]));
+        assert!(matches!(&frames[1], Frame::Data(data) if data.body() == [1; 10]));
+        assert!(matches!(&frames[2], Frame::Data(data) if data.body() == vec![2; 3 * COPY]));
         assert!(matches!(&frames[3], Frame::Message(body) if body[..] == 8u32.to_le_bytes()));
     }
 
@@ -183,9 +203,10 @@ mod tests {
             let (near, mut far) = tokio::io::duplex(64 * 1024);
             let mut writer = FrameWriter::new(near, throttle);
             writer.message(&7u32, 100).await.unwrap();
-            writer.data(&[1; 20_000]).await.unwrap();
+            writer.data(&content(vec![1; 20_000])).await.unwrap();
             assert!(writer.is_whole());
-            let half = timeout(Duration::from_secs(1), writer.data(&[2; 1 << 20]));
+            let large = content(vec![2; 1 << 20]);
+            let half = timeout(Duration::from_secs(1), writer.data(&large));
             assert!(half.await.is_err());
             assert!(!writer.is_whole());
             drop(writer);
@@ -199,7 +220,7 @@ mod tests {
     async fn who_never_reads_is_given_up() {
         let (near, _far) = tokio::io::duplex(64);
         let mut writer = FrameWriter::new(near, None);
-        let result = writer.data(&vec![0; 1 << 20]).await;
+        let result = writer.data(&content(vec![0; 1 << 20])).await;
         assert!(matches!(result, Err(NetError::Timeout(_))));
     }
 
@@ -208,7 +229,7 @@ mod tests {
         let (near, _far) = tokio::io::duplex(500_000);
         let mut writer = FrameWriter::new(near, None);
         let started = Instant::now();
-        let result = writer.data(&vec![0; 1 << 20]).await;
+        let result = writer.data(&content(vec![0; 1 << 20])).await;
         assert!(matches!(result, Err(NetError::Timeout(_))));
         let waited = started.elapsed();
         assert!(waited <= Duration::from_secs(31), "{waited:?}");
@@ -222,7 +243,7 @@ mod tests {
             tokio::spawn(async move { tokio::io::copy(&mut far, &mut tokio::io::sink()).await });
         let started = Instant::now();
         for _ in 0..10 {
-            writer.data(&[0; 100_000]).await.unwrap();
+            writer.data(&content(vec![0; 100_000])).await.unwrap();
         }
         let seconds = started.elapsed().as_secs_f64();
         assert!((9.0..=10.5).contains(&seconds), "{seconds}");

@@ -12,14 +12,17 @@ pub enum FrameKind {
     Message,
     /// File content as it is.
     Data,
+    /// File content, compressed.
+    Compressed,
 }
 
 impl FrameKind {
-    /// The byte that stands for the kind. 2 is kept for compressed data.
+    /// The byte that stands for the kind.
     pub fn byte(self) -> u8 {
         match self {
             FrameKind::Message => 0,
             FrameKind::Data => 1,
+            FrameKind::Compressed => 2,
         }
     }
 
@@ -27,6 +30,7 @@ impl FrameKind {
         match byte {
             0 => Some(FrameKind::Message),
             1 => Some(FrameKind::Data),
+            2 => Some(FrameKind::Compressed),
             _ => None,
         }
     }
@@ -39,7 +43,7 @@ impl FrameKind {
 pub struct BodyLimits {
     /// For messages, in bytes.
     pub message: usize,
-    /// For data frames, in bytes.
+    /// For data frames, in bytes, compressed or not.
     pub data: Option<usize>,
 }
 
@@ -80,6 +84,9 @@ pub enum FrameError {
     /// File content outside of a file.
     #[error("file content outside of a file")]
     UnexpectedData,
+    /// Compressed content that is not what its frame says.
+    #[error("compressed content {0}")]
+    Compressed(&'static str),
 }
 
 impl FrameHeader {
@@ -91,7 +98,9 @@ impl FrameHeader {
         let kind = FrameKind::from_byte(kind).ok_or(FrameError::UnknownKind(kind))?;
         let limit = match kind {
             FrameKind::Message => limits.message,
-            FrameKind::Data => limits.data.ok_or(FrameError::UnexpectedData)?,
+            FrameKind::Data | FrameKind::Compressed => {
+                limits.data.ok_or(FrameError::UnexpectedData)?
+            }
         };
         if body > limit {
             return Err(FrameError::TooLarge { body, limit });
@@ -120,7 +129,7 @@ mod tests {
     fn checks_length_and_kind_before_anything_else() {
         let parse = |bytes| FrameHeader::parse(bytes, LIMITS);
         assert_eq!(parse([0, 0, 0, 0, 0]), Err(FrameError::Empty));
-        assert_eq!(parse([0, 0, 0, 2, 2]), Err(FrameError::UnknownKind(2)));
+        assert_eq!(parse([0, 0, 0, 2, 3]), Err(FrameError::UnknownKind(3)));
         let at_limit = FrameHeader {
             kind: FrameKind::Message,
             body: 100,
@@ -144,16 +153,18 @@ mod tests {
             data: None,
             ..LIMITS
         };
-        assert_eq!(
-            FrameHeader::parse([0, 0, 0, 2, 1], no_data),
-            Err(FrameError::UnexpectedData)
-        );
+        for kind in [1, 2] {
+            assert_eq!(
+                FrameHeader::parse([0, 0, 0, 2, kind], no_data),
+                Err(FrameError::UnexpectedData)
+            );
+        }
     }
 
     proptest! {
         #[test]
-        fn reads_what_it_writes(body in 0usize..=200, data in any::<bool>()) {
-            let kind = if data { FrameKind::Data } else { FrameKind::Message };
+        fn reads_what_it_writes(body in 0usize..=200, kind in 0u8..=2) {
+            let kind = FrameKind::from_byte(kind).unwrap();
             let limits = BodyLimits { message: 200, data: Some(200) };
             let header = FrameHeader { kind, body };
             prop_assert_eq!(FrameHeader::parse(header.to_bytes(), limits), Ok(header));

@@ -10,12 +10,14 @@ pub mod message;
 pub mod preface;
 pub mod session;
 
+mod content;
 mod error_code;
 mod failure;
 mod list;
 mod text;
 mod wire;
 
+pub use content::{Compressor, Content, Expander};
 pub use error_code::ErrorCode;
 pub use failure::Failure;
 pub use wire::{WireDigest, WireEntry, WireError, WireItem, WireRef};

@@ -18,6 +18,7 @@ use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMess
 use crate::protocol::session::{Received, ServerSession, Violation};
 use crate::protocol::{ErrorCode, Failure};
 use crate::store::Cause;
+use crate::types::Compression;
 
 /// How long a frame of content may take when the session has ended.
 const FRAME_TIME: Duration = Duration::from_secs(2);
@@ -36,6 +37,8 @@ pub(super) struct Conversation<S> {
     pub(super) version: u8,
     /// A request that came while a download was still being sent; it is next.
     pub(super) held: Option<ClientMessage>,
+    /// How the client wants file content to come.
+    pub(super) compression: Compression,
     /// The command of the user that requests belong to.
     command: Option<u64>,
     /// The last answers to requests that changed something, should they be repeated.
@@ -103,6 +106,7 @@ pub(super) async fn hold<S: AsyncRead + AsyncWrite + Unpin + Send>(
                 session,
                 version,
                 held: None,
+                compression: Compression::Never,
                 command: None,
                 answers: VecDeque::new(),
             };
@@ -194,12 +198,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 }
                 Received::Repeated => self.answer_again(message.number).await?,
                 Received::Part | Received::Greeting => {
-                    if let ClientBody::Command { id } = message.body {
-                        self.command = Some(id);
-                    }
+                    self.take_word(&message.body)?;
                 }
             }
         }
+    }
+
+    /// Takes what is said for all that follows.
+    fn take_word(&mut self, body: &ClientBody) -> Result<(), Violation> {
+        match body {
+            ClientBody::Command { id } => self.command = Some(*id),
+            ClientBody::Compression { mode } => self.compression = Compression::try_from(*mode)?,
+            _ => {}
+        }
+        Ok(())
     }
 
     async fn serve(&mut self, message: ClientMessage) -> Result<(), NetError> {

@@ -20,7 +20,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     /// Answers `Download`: files stream one behind the other, while the client names the next
     /// ones or says which it does not want after all.
     pub(super) async fn download(&mut self, number: u32) -> Result<(), NetError> {
-        let mut sending = Sending::new();
+        let mut sending = Sending::new(self.compression);
         let mut named = Named::default();
         let mut heartbeat = heartbeat();
         loop {
@@ -43,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     self.protocol.receive(&message)?;
                     self.take_part(message, &mut sending, &mut named)?;
                 }
-                pieces = sending.next(), if !idle => {
+                pieces = sending.next(self.outbox.writer.rate()), if !idle => {
                     let pieces = pieces.map_err(|failure| internal(&failure))?;
                     if pieces.is_empty() {
                         continue;
@@ -117,9 +117,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 return Err(NetError::Closed);
             }
             let (message, closes) = match piece {
-                Piece::Data(bytes) => {
-                    self.outbox.writer.data(&bytes).await?;
-                    self.session.sent(bytes.len());
+                Piece::Data(content) => {
+                    self.outbox.writer.data(&content).await?;
+                    self.session.sent(content.wire_size());
                     continue;
                 }
                 Piece::Begin {

@@ -2,7 +2,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
@@ -21,7 +20,7 @@ use crate::protocol::message::{
     WireConflict,
 };
 use crate::protocol::session::Violation;
-use crate::protocol::{Failure, WireError};
+use crate::protocol::{Content, Failure, WireError};
 use crate::store::{Cause, Found, NewFile, Partial, PartialKey, Store, StoreError, Upload};
 use crate::transfer::{Done, Incoming, Receiving, Sink};
 use crate::types::{Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp};
@@ -87,14 +86,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             let may_read = self.protocol.is_uploading() && !batch.receiving.is_full();
             tokio::select! {
                 frame = self.reader.next(limits, patience), if may_read => match frame? {
-                    Frame::Data(bytes) => self.take_data(bytes, batch)?,
+                    Frame::Data(content) => self.take_data(content, batch)?,
                     Frame::Message(body) => {
                         self.take_message(codec::decode(&body)?, batch).await?;
                     }
                 },
-                turned = batch.receiving.turn(), if batch.receiving.is_busy() => {
-                    turned.map_err(|failure| std::io::Error::other(failure.to_string()))?;
-                }
+                turned = batch.receiving.turn(), if batch.receiving.is_busy() => turned?,
                 Some(result) = batch.results.recv() => self.tell(batch, result).await?,
                 _ = heartbeat.tick() => self.outbox.answer(batch.number, ServerBody::Alive).await?,
             }
@@ -102,11 +99,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         Ok(())
     }
 
-    fn take_data(&mut self, bytes: Bytes, batch: &mut Batch) -> Result<(), NetError> {
-        self.protocol.receive_data(bytes.len())?;
-        self.session.received(bytes.len());
+    fn take_data(&mut self, content: Content, batch: &mut Batch) -> Result<(), NetError> {
+        self.protocol.receive_data(content.size())?;
+        self.session.received(content.wire_size());
         batch.progressed = Instant::now();
-        batch.receiving.push(Incoming::Data(bytes));
+        batch.receiving.push(Incoming::Data(content));
         Ok(())
     }
 

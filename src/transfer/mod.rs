@@ -7,6 +7,8 @@
 //! A file need not begin at its beginning: a receiver that has some of it already says so with a
 //! [`Beginning`], which the sender compares with its own file before it goes on from there.
 
+mod gauge;
+mod packing;
 mod progress;
 mod receiving;
 mod sending;

@@ -1,11 +1,12 @@
-use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tracing::Span;
 
 use crate::digest::Hasher;
+use crate::net::NetError;
+use crate::protocol::frame::FrameError;
 use crate::protocol::limits::MAX_DATA_BODY;
-use crate::protocol::{ErrorCode, Failure};
+use crate::protocol::{Content, ErrorCode, Expander, Failure};
 use crate::types::Digest;
 
 /// A file that is being received.
@@ -51,7 +52,7 @@ pub enum Incoming<S> {
         open: OpenSink<S>,
     },
     /// Content of the file that began last.
-    Data(Bytes),
+    Data(Content),
     /// The file came whole, and its sender says that it has this digest.
     End(Digest),
     /// The file does not come whole: what came of it is void.
@@ -71,10 +72,10 @@ pub struct Receiving<S: Sink> {
 enum Writing<S: Sink> {
     Lost,
     Resting(FileWriter<S>),
-    Running(JoinHandle<FileWriter<S>>),
+    Running(JoinHandle<(FileWriter<S>, Result<(), FrameError>)>),
 }
 
-/// How many bytes may wait while the ones before are written: two of the largest frames.
+/// How many bytes of files may wait while the ones before are written: two of the largest frames.
 const WAITING_BYTES: usize = 2 * MAX_DATA_BODY;
 
 /// How many events may wait besides.
@@ -89,14 +90,15 @@ impl<S: Sink> Receiving<S> {
             writer: Writing::Resting(FileWriter {
                 results,
                 state: State::Between,
+                expander: Expander::default(),
             }),
         }
     }
 
     /// Hands over what came. Take no more from the wire while [`is_full`](Self::is_full).
     pub fn push(&mut self, event: Incoming<S>) {
-        if let Incoming::Data(bytes) = &event {
-            self.waiting_bytes += bytes.len();
+        if let Incoming::Data(content) = &event {
+            self.waiting_bytes += content.size();
         }
         self.waiting.push(event);
         self.start_hop();
@@ -113,15 +115,19 @@ impl<S: Sink> Receiving<S> {
     }
 
     /// Waits until what is being written is written, and goes on with what waits. Can be dropped
-    /// and called again. Fails only when the writing thread panicked.
-    pub async fn turn(&mut self) -> Result<(), Failure> {
+    /// and called again. Fails when what came is not the content that it says it is, and then
+    /// nothing that came behind it counts; and when the writing thread panicked.
+    pub async fn turn(&mut self) -> Result<(), NetError> {
         if let Writing::Running(hop) = &mut self.writer {
             let joined = hop.await;
             self.writer = Writing::Lost;
-            let writer = joined.map_err(|_| {
-                Failure::new(ErrorCode::Internal, "writing a file failed unexpectedly")
-            })?;
+            let (writer, written) =
+                joined.map_err(|_| std::io::Error::other("writing a file failed unexpectedly"))?;
             self.writer = Writing::Resting(writer);
+            if written.is_err() {
+                self.waiting.clear();
+            }
+            written?;
         }
         self.start_hop();
         Ok(())
@@ -147,8 +153,9 @@ impl<S: Sink> Receiving<S> {
                 self.waiting_bytes = 0;
                 let span = Span::current();
                 self.writer = Writing::Running(tokio::task::spawn_blocking(move || {
-                    span.in_scope(|| events.into_iter().for_each(|event| writer.take(event)));
-                    writer
+                    let mut events = events.into_iter();
+                    let written = span.in_scope(|| events.try_for_each(|event| writer.take(event)));
+                    (writer, written)
                 }));
             }
             other => self.writer = other,
@@ -160,6 +167,7 @@ impl<S: Sink> Receiving<S> {
 struct FileWriter<S: Sink> {
     results: UnboundedSender<(u32, Result<S::Receipt, Failure>)>,
     state: State<S>,
+    expander: Expander,
 }
 
 enum State<S> {
@@ -175,7 +183,7 @@ enum State<S> {
 }
 
 impl<S: Sink> FileWriter<S> {
-    fn take(&mut self, event: Incoming<S>) {
+    fn take(&mut self, event: Incoming<S>) -> Result<(), FrameError> {
         let state = std::mem::replace(&mut self.state, State::Between);
         self.state = match (event, state) {
             (
@@ -195,29 +203,43 @@ impl<S: Sink> FileWriter<S> {
                 Err(failure) => self.fail(index, failure),
             },
             (
-                Incoming::Data(bytes),
+                Incoming::Data(content),
                 State::Writing {
                     index,
                     expected,
                     mut sink,
                     mut hasher,
                 },
-            ) => match sink.write(&bytes) {
-                Ok(()) => {
-                    hasher.update(&bytes);
-                    sink.digested(&hasher);
-                    State::Writing {
-                        index,
-                        expected,
-                        sink,
-                        hasher,
+            ) => {
+                let written = match self.expander.expand(&content) {
+                    Ok(bytes) => sink.write(bytes).map(|()| hasher.update(bytes)),
+                    Err(wrong) => {
+                        // What came of the file before is as good as when it is cut.
+                        self.state = State::Writing {
+                            index,
+                            expected,
+                            sink,
+                            hasher,
+                        };
+                        return Err(wrong);
+                    }
+                };
+                match written {
+                    Ok(()) => {
+                        sink.digested(&hasher);
+                        State::Writing {
+                            index,
+                            expected,
+                            sink,
+                            hasher,
+                        }
+                    }
+                    Err(failure) => {
+                        sink.discard();
+                        self.fail(index, failure)
                     }
                 }
-                Err(failure) => {
-                    sink.discard();
-                    self.fail(index, failure)
-                }
-            },
+            }
             (
                 Incoming::End(said),
                 State::Writing {
@@ -251,6 +273,7 @@ impl<S: Sink> FileWriter<S> {
             (Incoming::Data(_), other) => other,
             (Incoming::End(_) | Incoming::Abort(_), _) => State::Between,
         };
+        Ok(())
     }
 
     fn fail(&self, index: u32, failure: Failure) -> State<S> {
@@ -333,7 +356,7 @@ mod tests {
     }
 
     fn data(bytes: &'static [u8]) -> Incoming<Memory> {
-        Incoming::Data(Bytes::from_static(bytes))
+        Incoming::Data(Content::Plain(bytes::Bytes::from_static(bytes)))
     }
 
     #[tokio::test]

@@ -2,15 +2,19 @@
 mod tests;
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tracing::Span;
 
+use super::gauge::{Gauge, Packing, Took};
+use super::packing::Packer;
 use crate::digest::Hasher;
+use crate::net::Rate;
 use crate::protocol::limits::{DATA_CHUNK, SEGMENT};
-use crate::protocol::{ErrorCode, Failure};
-use crate::types::{Digest, Entry};
+use crate::protocol::{Content, ErrorCode, Failure};
+use crate::types::{Compression, Digest, Entry};
 
 /// A file that is being sent.
 ///
@@ -81,7 +85,7 @@ pub enum Piece {
         offset: u64,
     },
     /// Content of the file that began last.
-    Data(Bytes),
+    Data(Content),
     /// The file was sent whole.
     End {
         /// Its place in the batch.
@@ -119,21 +123,28 @@ impl Piece {
 /// before are on their way.
 ///
 /// At most two hops' worth of pieces exist at once: 1 MiB each.
-#[derive(Default)]
 pub struct Sending {
     added: VecDeque<OutgoingFile>,
     skips: HashSet<u32>,
     /// All files before this one are through.
     through: u32,
     reader: Reading,
+    /// Whether to compress, and since when what it is told of is being sent.
+    gauge: Gauge,
+    sending_since: Option<(Took, Instant)>,
 }
 
-#[derive(Default)]
 enum Reading {
-    #[default]
     Lost,
     Resting(FileReader),
-    Running(JoinHandle<(FileReader, Vec<Piece>)>),
+    Running(JoinHandle<Hop>),
+}
+
+/// What a hop comes back with.
+struct Hop {
+    reader: FileReader,
+    pieces: Vec<Piece>,
+    took: Took,
 }
 
 /// About how much content one hop reads.
@@ -144,10 +155,14 @@ const HOP_PIECES: usize = 512;
 
 impl Sending {
     /// Nothing to send yet.
-    pub fn new() -> Self {
+    pub fn new(compression: Compression) -> Self {
         Sending {
+            added: VecDeque::new(),
+            skips: HashSet::new(),
+            through: 0,
             reader: Reading::Resting(FileReader::default()),
-            ..Sending::default()
+            gauge: Gauge::new(compression),
+            sending_since: None,
         }
     }
 
@@ -176,24 +191,31 @@ impl Sending {
     /// The next pieces; none when there is nothing to do, or when a file is still being compared
     /// with what the receiver has of it. Can be dropped and called again.
     ///
-    /// Fails only when the reading thread panicked.
-    pub async fn next(&mut self) -> Result<Vec<Piece>, Failure> {
-        self.start_hop();
+    /// `wire` is how fast the pieces before were taken. Fails only when the reading thread panicked.
+    pub async fn next(&mut self, wire: Rate) -> Result<Vec<Piece>, Failure> {
+        self.start_hop(wire);
         let Reading::Running(hop) = &mut self.reader else {
             return Ok(Vec::new());
         };
         let joined = hop.await;
         self.reader = Reading::Lost;
-        let (reader, pieces) = joined
+        let Hop {
+            reader,
+            pieces,
+            took,
+        } = joined
             .map_err(|_| Failure::new(ErrorCode::Internal, "reading a file failed unexpectedly"))?;
+        if let Some((before, since)) = self.sending_since.replace((took, Instant::now())) {
+            self.gauge.note(before, since.elapsed());
+        }
         let closed = pieces.iter().rev().find_map(Piece::closes);
         self.through = closed.map_or(self.through, |index| index + 1);
         self.reader = Reading::Resting(reader);
-        self.start_hop();
+        self.start_hop(wire);
         Ok(pieces)
     }
 
-    fn start_hop(&mut self) {
+    fn start_hop(&mut self, wire: Rate) {
         let Reading::Resting(reader) = &mut self.reader else {
             return;
         };
@@ -204,10 +226,19 @@ impl Sending {
             return;
         }
         let mut reader = std::mem::take(reader);
+        let packing = self.gauge.packing(wire);
+        let most = match Gauge::is_new(wire) {
+            true => DATA_CHUNK,
+            false => HOP_BYTES,
+        };
         let span = Span::current();
         self.reader = Reading::Running(tokio::task::spawn_blocking(move || {
-            let pieces = span.in_scope(|| reader.read_some());
-            (reader, pieces)
+            let (pieces, took) = span.in_scope(|| reader.read_some(most, packing));
+            Hop {
+                reader,
+                pieces,
+                took,
+            }
         }));
     }
 }
@@ -218,6 +249,7 @@ struct FileReader {
     files: VecDeque<OutgoingFile>,
     open: Option<Box<OpenFile>>,
     skips: HashSet<u32>,
+    packer: Packer,
 }
 
 struct OpenFile {
@@ -235,19 +267,21 @@ impl FileReader {
         self.open.is_none() && self.files.is_empty()
     }
 
-    fn read_some(&mut self) -> Vec<Piece> {
+    /// Reads about so much.
+    fn read_some(&mut self, most: usize, packing: Packing) -> (Vec<Piece>, Took) {
+        let started = Instant::now();
         let mut pieces = Vec::new();
         let mut bytes = 0;
-        while bytes < HOP_BYTES && pieces.len() < HOP_PIECES {
+        while bytes < most && pieces.len() < HOP_PIECES {
             match self.open.take() {
-                Some(file) => bytes += self.read_from(file, &mut pieces),
+                Some(file) => bytes += self.read_from(file, packing, &mut pieces),
                 None => match self.files.pop_front() {
                     Some(file) => self.begin(file, &mut pieces),
                     None => break,
                 },
             }
         }
-        pieces
+        (pieces, self.packer.took(bytes, started, packing))
     }
 
     fn begin(&mut self, file: OutgoingFile, pieces: &mut Vec<Piece>) {
@@ -273,13 +307,19 @@ impl FileReader {
                 if file.comparing.is_none() {
                     pieces.push(file.begin(0));
                 }
+                self.packer.begin();
                 self.open = Some(file);
             }
         }
     }
 
     /// Reads one chunk; keeps the file open unless that was its end. Returns how much was read.
-    fn read_from(&mut self, mut file: Box<OpenFile>, pieces: &mut Vec<Piece>) -> usize {
+    fn read_from(
+        &mut self,
+        mut file: Box<OpenFile>,
+        packing: Packing,
+        pieces: &mut Vec<Piece>,
+    ) -> usize {
         let index = file.index;
         if self.skips.remove(&index) {
             let failure = skipped();
@@ -309,7 +349,7 @@ impl FileReader {
             }
             Ok(chunk) => {
                 let bytes = chunk.len();
-                pieces.push(Piece::Data(chunk));
+                pieces.push(Piece::Data(self.packer.pack(chunk, packing)));
                 self.open = Some(file);
                 bytes
             }

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows the wire or knows a terminal. A value of one of these types has
 //! already been checked; code that holds one never checks again.
 
+mod compression;
 mod conflict;
 mod digest;
 mod entry;
@@ -16,6 +17,7 @@ mod reference;
 mod timestamp;
 mod user_name;
 
+pub use compression::Compression;
 pub use conflict::{OnConflict, Precondition};
 pub use digest::{Digest, DigestError};
 pub use entry::{Entry, Item};

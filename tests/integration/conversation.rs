@@ -141,7 +141,7 @@ async fn requests_can_be_pipelined_and_are_answered_in_order_even_behind_a_downl
     let mut received = Vec::new();
     while received.len() < content.len() {
         match client.receive_frame().await.unwrap() {
-            Frame::Data(bytes) => received.extend_from_slice(&bytes),
+            Frame::Data(content) => received.extend_from_slice(content.body()),
             Frame::Message(_) => {}
         }
     }
@@ -179,8 +179,8 @@ async fn a_download_can_be_cut_short_with_a_skip() {
     ));
     client.send(1, ClientBody::Skip { index: 0 }).await;
     let mut received = 0;
-    while let Frame::Data(bytes) = client.receive_frame().await.unwrap() {
-        received += bytes.len();
+    while let Frame::Data(content) = client.receive_frame().await.unwrap() {
+        received += content.size();
     }
     assert!(received < 64 << 20, "{received}");
     assert!(matches!(

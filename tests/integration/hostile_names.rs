@@ -154,7 +154,7 @@ impl Asker {
                 let Frame::Data(content) = self.client.receive_frame().await.unwrap() else {
                     panic!("content was expected");
                 };
-                assert_eq!(&content[..], b"mine");
+                assert_eq!(content.body(), b"mine");
                 let ended = self.receive().await;
                 assert!(matches!(ended, ServerBody::File(FileMessage::End { .. })));
                 0

@@ -218,7 +218,7 @@ async fn download(client: &mut RawClient<()>, number: u32, name: &str) -> bool {
     let mut done = false;
     loop {
         match client.receive_frame().await.unwrap() {
-            Frame::Data(bytes) => assert_eq!(&bytes[..], b"mine"),
+            Frame::Data(content) => assert_eq!(content.body(), b"mine"),
             Frame::Message(body) => {
                 let answer: ServerMessage = codec::decode(&body).unwrap();
                 match answer.body {

@@ -14,7 +14,7 @@ use crate::cli::failure::Failure;
 use crate::cli::units;
 use crate::client::{AddressError, ClientOptions, FirstContact, ServerAddress, Trust, TrustPolicy};
 use crate::protocol::ErrorCode;
-use crate::types::{Printable, UserName};
+use crate::types::{Compression, Printable, UserName};
 
 const EVERY: &str = "Options of every command";
 
@@ -89,6 +89,17 @@ pub struct Connection {
     /// The most bytes of file content per second, either way, like 10M
     #[arg(long, global = true, env = "FILESHARE_LIMIT_RATE", hide_env = true, value_name = "S", value_parser = units::parse_positive_size)]
     pub limit_rate: Option<u64>,
+    /// When to compress file content on its way: auto where that makes the transfer faster, always wherever it gets smaller
+    #[arg(
+        long,
+        global = true,
+        env = "FILESHARE_COMPRESS",
+        hide_env = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN"
+    )]
+    pub compress: CompressChoice,
     /// How often to go on by itself after a cut; never at first contact [default: 3]
     #[arg(long, global = true, env = "FILESHARE_RETRIES", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub retries: Option<u32>,
@@ -169,6 +180,28 @@ impl From<TrustChoice> for TrustPolicy {
     }
 }
 
+/// When to compress file content.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CompressChoice {
+    /// Where that makes the transfer faster.
+    #[default]
+    Auto,
+    /// Wherever it gets smaller.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<CompressChoice> for Compression {
+    fn from(choice: CompressChoice) -> Self {
+        match choice {
+            CompressChoice::Auto => Compression::Auto,
+            CompressChoice::Always => Compression::Always,
+            CompressChoice::Never => Compression::Never,
+        }
+    }
+}
+
 impl Connection {
     /// The server's address, with the user to log in as. `matches` tells what was typed and what
     /// the environment said: a typed address with a port or user beats a port or user of the
@@ -205,6 +238,7 @@ impl Connection {
             timeout: self.timeout.unwrap_or(usual.timeout),
             retries: self.retries.unwrap_or(usual.retries),
             limit_rate: self.limit_rate.or(usual.limit_rate),
+            compression: self.compress.into(),
             state_dir: state_dir(),
             plaintext: self.plaintext,
             trust: Trust {

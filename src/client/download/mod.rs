@@ -28,9 +28,9 @@ struct Pending {
     on_conflict: OnConflict,
     /// What the server said of it when it began.
     entry: Option<Entry>,
-    /// Where it began, and how much of it there is by now.
-    offset: u64,
+    /// How much of it there is by now, and how many bytes crossed the wire for it.
     received: u64,
+    crossed: u64,
 }
 
 /// Where a file goes.
@@ -81,6 +81,7 @@ pub(super) async fn get(
 async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<(), Failure> {
     find_parts(rounds).await?;
     let mut link = client.take_link().await?;
+    link.prefer(client.options.compression).await?;
     let number = link.next_number();
     let refs: Vec<WireRef> = rounds.files().map(|file| (&file.file).into()).collect();
     let beginnings = (0..).zip(rounds.files());
@@ -205,8 +206,8 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
         target,
         on_conflict,
         entry: None,
-        offset: 0,
         received: 0,
+        crossed: 0,
     })
 }
 
@@ -318,7 +319,7 @@ impl Pending {
             outcome: outcome.map(|_| Done {
                 status: Status::Done,
                 size: Some(self.received),
-                sent: self.received - self.offset,
+                sent: self.crossed,
                 entry: self.entry,
             }),
         }

@@ -8,7 +8,7 @@ use crate::client::local::{FileSink, LocalSink, Part, StreamSink};
 use crate::client::rounds::{Moved, Rounds, going_on};
 use crate::protocol::message::{FileMessage, ServerBody, ServerMessage};
 use crate::protocol::session::Answer;
-use crate::protocol::{ErrorCode, Failure, WireEntry};
+use crate::protocol::{Content, ErrorCode, Failure, WireEntry};
 use crate::transfer::{Incoming, Receiving};
 use crate::types::{Digest, Entry, FileRef, OnConflict};
 
@@ -57,16 +57,18 @@ impl<'a, 'b> Reception<'a, 'b> {
             let may_read = !ended && !self.receiving.is_full();
             tokio::select! {
                 heard = inbox.next(), if may_read => match heard? {
-                    Heard::Data(bytes) => {
-                        self.count(bytes.len())?;
-                        self.receiving.push(Incoming::Data(bytes));
+                    Heard::Data(content) => {
+                        self.count(&content)?;
+                        self.receiving.push(Incoming::Data(content));
                     }
                     Heard::Message(answer, message) => {
                         ended = answer == Answer::Final;
                         self.take(*message)?;
                     }
                 },
-                turned = self.receiving.turn(), if self.receiving.is_busy() => turned?,
+                turned = self.receiving.turn(), if self.receiving.is_busy() => {
+                    turned.map_err(|error| link::unwritten(&error))?;
+                }
                 Some((index, result)) = self.results.recv() => {
                     self.outstanding -= 1;
                     if self.open == Some(index) && result.is_err() {
@@ -176,7 +178,7 @@ impl<'a, 'b> Reception<'a, 'b> {
         }
         let (at, label) = (file.index, entry.name.to_string());
         let is_new = file.entry.replace(entry.clone()).is_none();
-        (file.offset, file.received) = (offset, offset);
+        (file.received, file.crossed) = (offset, 0);
         let opened = match &mut file.target {
             Place::File(path, part) => {
                 Opened::File(path.clone(), entry.clone(), file.on_conflict, part.take())
@@ -194,12 +196,14 @@ impl<'a, 'b> Reception<'a, 'b> {
         Ok((opened, entry))
     }
 
-    fn count(&mut self, bytes: usize) -> Result<(), Failure> {
-        self.moved.add(bytes);
+    fn count(&mut self, content: &Content) -> Result<(), Failure> {
+        let (bytes, crossed) = (content.size() as u64, content.wire_size());
+        self.moved.add(crossed);
         let Some(file) = self.open_file() else {
             return Ok(());
         };
-        file.received += bytes as u64;
+        file.received += bytes;
+        file.crossed += crossed as u64;
         if file
             .entry
             .as_ref()
@@ -208,7 +212,7 @@ impl<'a, 'b> Reception<'a, 'b> {
             return Err(link::broken("it sent more of a file than it announced"));
         }
         let index = file.index;
-        self.rounds.progress.advance(index, bytes as u64);
+        self.rounds.progress.advance(index, bytes);
         Ok(())
     }
 

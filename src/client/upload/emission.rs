@@ -10,7 +10,7 @@ use crate::protocol::Failure;
 use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use crate::protocol::message::{ClientBody, FileMessage, UploadFile};
 use crate::transfer::{Piece, Progress, Sending};
-use crate::types::Printable;
+use crate::types::{Compression, Printable};
 
 /// The sending half of an upload.
 pub(super) struct Emission {
@@ -25,9 +25,10 @@ pub(super) struct Emission {
     events: UnboundedSender<Event>,
     progress: Arc<dyn Progress>,
     moved: Moved,
-    /// Where the file that is being sent began, and how much of it has gone.
+    /// Where the file that is being sent began, how much of it has gone, and as how many bytes.
     offset: u64,
     sent: u64,
+    crossed: u64,
 }
 
 impl Emission {
@@ -39,6 +40,7 @@ impl Emission {
         events: UnboundedSender<Event>,
         progress: Arc<dyn Progress>,
         moved: Moved,
+        compression: Compression,
     ) -> Self {
         Emission {
             number,
@@ -46,13 +48,14 @@ impl Emission {
             indices,
             listed: 0,
             closed: 0,
-            sending: Sending::new(),
+            sending: Sending::new(compression),
             orders,
             events,
             progress,
             moved,
             offset: 0,
             sent: 0,
+            crossed: 0,
         }
     }
 
@@ -74,7 +77,7 @@ impl Emission {
                     Order::Next(file) => self.sending.add(file),
                     Order::Stop(index) => self.sending.skip(index),
                 },
-                pieces = self.sending.next(), if !idle => {
+                pieces = self.sending.next(outbox.rate()), if !idle => {
                     let pieces = pieces?;
                     if pieces.is_empty() {
                         continue;
@@ -114,12 +117,13 @@ impl Emission {
     async fn send(&mut self, outbox: &mut Outbox, piece: Piece) -> Result<(), Failure> {
         let place = |index: u32| self.indices.get(index as usize).copied().unwrap_or(index);
         let body = match piece {
-            Piece::Data(bytes) => {
-                outbox.data(&bytes).await?;
-                self.moved.add(bytes.len());
-                self.sent += bytes.len() as u64;
+            Piece::Data(content) => {
+                outbox.data(&content).await?;
+                self.moved.add(content.wire_size());
+                self.sent += content.size() as u64;
+                self.crossed += content.wire_size() as u64;
                 self.progress
-                    .advance(place(self.closed as u32), bytes.len() as u64);
+                    .advance(place(self.closed as u32), content.size() as u64);
                 return Ok(());
             }
             Piece::Begin {
@@ -134,7 +138,7 @@ impl Emission {
                 if let Some(note) = going_on(&label, offset, size) {
                     self.progress.note(&note);
                 }
-                (self.offset, self.sent) = (offset, 0);
+                (self.offset, self.sent, self.crossed) = (offset, 0, 0);
                 ClientBody::File(FileMessage::Begin {
                     index,
                     offset,
@@ -146,7 +150,7 @@ impl Emission {
                 let sent = Sent {
                     digest,
                     size: self.offset + self.sent,
-                    bytes: self.sent,
+                    bytes: self.crossed,
                 };
                 let _ = self.events.send(Event::Sent(index, sent));
                 ClientBody::File(FileMessage::End {

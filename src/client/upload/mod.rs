@@ -109,6 +109,7 @@ async fn round(
         events.clone(),
         progress,
         moved,
+        client.options.compression,
     );
     let rehearsal = dry_run.then_some(link.role);
     let supervision = Supervision::new(rounds, orders, events, heard_events, rehearsal);

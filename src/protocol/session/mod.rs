@@ -9,6 +9,7 @@ mod client;
 mod server;
 
 use super::limits::MAX_LABEL;
+use crate::types::Compression;
 
 pub use batch::Batch;
 pub use client::{Answer, ClientSession};
@@ -29,8 +30,5 @@ fn check_label(label: &str) -> Result<(), Violation> {
 
 /// There are three ways for file content to come.
 fn check_compression(mode: u8) -> Result<(), Violation> {
-    match mode {
-        0..=2 => Ok(()),
-        _ => Err(Violation("a way of compression that does not exist")),
-    }
+    Compression::try_from(mode).map(drop)
 }

@@ -51,7 +51,7 @@ fn file(index: u32, content: Vec<u8>, announced: Option<u64>) -> OutgoingFile {
 async fn all(mut sending: Sending) -> Vec<Piece> {
     let mut pieces = Vec::new();
     while !sending.is_idle() {
-        pieces.extend(sending.next().await.unwrap());
+        pieces.extend(sending.next(Rate::default()).await.unwrap());
     }
     pieces
 }
@@ -68,7 +68,7 @@ async fn every_size_arrives_whole_in_chunks_that_end_on_segments() {
     ] {
         for announced in [None, Some(size as u64)] {
             let content: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
-            let mut sending = Sending::new();
+            let mut sending = Sending::new(Compression::Never);
             sending.add(file(3, content.clone(), announced));
             let pieces = all(sending).await;
             let mut sent = Vec::new();
@@ -77,7 +77,7 @@ async fn every_size_arrives_whole_in_chunks_that_end_on_segments() {
                     Piece::Begin { index: 3, .. } => assert_eq!(at, 0),
                     Piece::Data(chunk) => {
                         assert_eq!(sent.len() % SEGMENT, 0);
-                        sent.extend_from_slice(chunk);
+                        sent.extend_from_slice(chunk.body());
                     }
                     Piece::End { index: 3, digest } => {
                         assert_eq!(*digest, Hasher::digest_of(&content));
@@ -93,7 +93,7 @@ async fn every_size_arrives_whole_in_chunks_that_end_on_segments() {
 
 #[tokio::test]
 async fn a_file_that_shrinks_or_changes_is_aborted_and_the_next_one_goes_on() {
-    let mut sending = Sending::new();
+    let mut sending = Sending::new(Compression::Never);
     sending.add(file(0, vec![1; 10], Some(20)));
     let changed = Memory {
         content: vec![1; 10],
@@ -156,7 +156,7 @@ async fn goes_on_from_what_the_receiver_has_only_if_the_file_begins_so() {
         if !right {
             digest = Hasher::digest_of(b"other");
         }
-        let mut sending = Sending::new();
+        let mut sending = Sending::new(Compression::Never);
         sending.add(OutgoingFile {
             beginning: Some(Beginning {
                 length: has,
@@ -168,7 +168,7 @@ async fn goes_on_from_what_the_receiver_has_only_if_the_file_begins_so() {
         for piece in all(sending).await {
             match piece {
                 Piece::Begin { offset: from, .. } => assert_eq!(from, offset, "{has}"),
-                Piece::Data(chunk) => sent.extend_from_slice(&chunk),
+                Piece::Data(chunk) => sent.extend_from_slice(chunk.body()),
                 Piece::End { digest, .. } => {
                     assert_eq!(digest, Hasher::digest_of(&content));
                 }
@@ -181,9 +181,9 @@ async fn goes_on_from_what_the_receiver_has_only_if_the_file_begins_so() {
 
 #[tokio::test]
 async fn a_skipped_file_stops_in_the_middle() {
-    let mut sending = Sending::new();
+    let mut sending = Sending::new(Compression::Never);
     sending.add(file(0, vec![1; 100 * DATA_CHUNK], None));
-    sending.next().await.unwrap();
+    sending.next(Rate::default()).await.unwrap();
     sending.skip(0);
     let pieces = all(sending).await;
     assert!(pieces.len() < 50);

@@ -105,7 +105,7 @@ async fn download(client: &mut RawClient, number: u32, has: &[u8], said: &[u8]) 
     let mut began = None;
     loop {
         match client.receive_frame().await.unwrap() {
-            Frame::Data(bytes) => came.extend_from_slice(&bytes),
+            Frame::Data(content) => came.extend_from_slice(content.body()),
             Frame::Message(body) => {
                 let message: ServerMessage = codec::decode(&body).unwrap();
                 match message.body {

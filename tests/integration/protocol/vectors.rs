@@ -12,6 +12,7 @@ use fileshare::protocol::message::{
 };
 use fileshare::protocol::preface::{ClientPreface, Refusal, ServerPreface};
 use fileshare::protocol::session::{Answer, ClientSession, Received, ServerSession};
+use fileshare::protocol::{Content, Expander};
 
 use super::{dump, samples};
 
@@ -105,13 +106,12 @@ impl Conversation {
     /// The server takes a frame; the error is what it says when it refuses.
     fn client_sends(&mut self, step: &Step, is_violation: bool) -> Result<(), String> {
         match frame(&step.bytes, self.server.body_limits())? {
-            (FrameKind::Data, body) => {
+            (kind @ (FrameKind::Data | FrameKind::Compressed), body) => {
+                let size = content(kind, body)?;
                 if !is_violation {
-                    self.client.sent_data(body.len()).unwrap();
+                    self.client.sent_data(size).unwrap();
                 }
-                self.server
-                    .receive_data(body.len())
-                    .map_err(|e| e.to_string())
+                self.server.receive_data(size).map_err(|e| e.to_string())
             }
             (FrameKind::Message, body) => {
                 let message: ClientMessage = decode(&body)?;
@@ -147,10 +147,10 @@ impl Conversation {
     fn server_sends(&mut self, step: &Step, is_violation: bool) -> Result<(), String> {
         assert!(!self.over, "nothing follows a refusal without a number");
         match frame(&step.bytes, self.client.body_limits())? {
-            (FrameKind::Data, body) => self
-                .client
-                .receive_data(body.len())
-                .map_err(|e| e.to_string()),
+            (kind @ (FrameKind::Data | FrameKind::Compressed), body) => {
+                let size = content(kind, body)?;
+                self.client.receive_data(size).map_err(|e| e.to_string())
+            }
             (FrameKind::Message, body) => {
                 let message: ServerMessage = decode(&body)?;
                 assert_eq!(samples::server_name(&message.body), step.what);
@@ -191,6 +191,15 @@ fn frame(bytes: &[u8], limits: BodyLimits) -> Result<(FrameKind, Vec<u8>), Strin
     assert_eq!(body.len(), header.body, "the length fits");
     assert_eq!(header.to_bytes(), bytes[..HEADER_BYTES]);
     Ok((header.kind, body.to_vec()))
+}
+
+/// How much content the body of a data frame is.
+fn content(kind: FrameKind, body: Vec<u8>) -> Result<usize, String> {
+    let content = Content::parse(kind, body.into()).map_err(|e| e.to_string())?;
+    let mut expander = Expander::default();
+    let bytes = expander.expand(&content).map_err(|e| e.to_string())?;
+    assert_eq!(bytes.len(), content.size());
+    Ok(content.size())
 }
 
 /// The message, which must encode to the same bytes again, here and by hand.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fileshare::digest::Hasher;
 use fileshare::net::{Connection, Frame, Patience};
+use fileshare::protocol::Content;
 use fileshare::protocol::WireEntry;
 use fileshare::protocol::codec;
 use fileshare::protocol::frame::BodyLimits;
@@ -174,7 +175,7 @@ async fn converse(mut stream: AnyStream, script: &Script) {
                     };
                     writer.message(&message, MAX_PAGE_BODY).await
                 }
-                Say::Data(bytes) => writer.data(&bytes).await,
+                Say::Data(bytes) => writer.data(&Content::Plain(bytes.into())).await,
             };
             if sent.is_err() {
                 return;
