@@ -545,14 +545,15 @@ pub enum ServerBody {
         /// What the server's clock says: milliseconds since some moment. Tickets expire by it.
         clock: u64,
     },
-    /// Answers [`ClientBody::Table`]; also an event, then in one message of at most 64 KiB. To be
-    /// taken in the order of the fields.
+    /// Answers [`ClientBody::Table`], and an event: then it is one message of at most 64 KiB. To be
+    /// taken in the order of the fields. A client whose version is below `since` lacks something
+    /// and asks for it.
     Table {
         /// The epoch of the table.
         epoch: u64,
         /// What has changed after this version; 0: the client begins anew with an empty table.
         since: u64,
-        /// The version that the client has with the last of these messages.
+        /// The version that the client has with this message.
         version: u64,
         /// Clients that came or went, at most 4096. All that the client knows of their offers is void.
         #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 19>")]
