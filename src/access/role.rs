@@ -75,11 +75,13 @@ pub enum Action {
     Undo,
     /// See other people's sessions, or end one.
     Administer,
+    /// Be known to other clients by a name, and offer files to them.
+    Offer,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 7] = [
+    pub const ALL: [Action; 8] = [
         Action::Read,
         Action::Add,
         Action::Overwrite,
@@ -87,13 +89,14 @@ impl Action {
         Action::Restore,
         Action::Undo,
         Action::Administer,
+        Action::Offer,
     ];
 
     /// The least role that may do it.
     pub fn needs(self) -> Role {
         match self {
             Action::Read => Role::Reader,
-            Action::Add | Action::Undo => Role::Contributor,
+            Action::Add | Action::Undo | Action::Offer => Role::Contributor,
             Action::Overwrite | Action::Remove | Action::Restore => Role::Editor,
             Action::Administer => Role::Admin,
         }
@@ -128,6 +131,7 @@ impl fmt::Display for Denied {
             Action::Restore => "seeing and restoring what was removed",
             Action::Undo => "taking back changes",
             Action::Administer => "seeing and ending sessions",
+            Action::Offer => "registering and offering files",
         };
         let (needs, role) = (self.action.needs(), self.role);
         write!(f, "{what} needs the role {needs}, and yours is {role}")
@@ -146,8 +150,11 @@ mod tests {
         for (role, allowed) in [
             (Role::None, &[][..]),
             (Role::Reader, &[Read]),
-            (Role::Contributor, &[Read, Add, Undo]),
-            (Role::Editor, &[Read, Add, Overwrite, Remove, Restore, Undo]),
+            (Role::Contributor, &[Read, Add, Undo, Offer]),
+            (
+                Role::Editor,
+                &[Read, Add, Overwrite, Remove, Restore, Undo, Offer],
+            ),
             (Role::Admin, &Action::ALL),
         ] {
             for action in Action::ALL {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::limits::{MAX_CAPABILITIES, MAX_MESSAGE_BODY, MAX_PAGE_ITEMS};
 use super::list;
 use super::text;
-use super::wire::{WireDigest, WireEntry, WireItem, WireRef};
+use super::ticket::{Secret, Ticket};
+use super::wire::{WireAddress, WireDigest, WireEntry, WireItem, WireRef};
 
 /// As many texts as an ordinary message has room for: too many patterns are refused in words.
 const MAX_TEXTS: usize = MAX_MESSAGE_BODY / 8;
@@ -196,6 +197,125 @@ pub enum ClientBody {
         #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 16>")]
         ranges: Vec<WireRange>,
     },
+    /// Ready. From here on this client is known to others by a name, and the connection carries no
+    /// file content. It has to be heard of every few seconds. Answer: [`ServerBody::Registered`];
+    /// and events, for as long as it is registered.
+    Register {
+        /// The name, at most 64 bytes.
+        #[serde(deserialize_with = "text::text")]
+        name: String,
+        /// The TCP port on which it listens for other clients, 1024 to 65535.
+        port: u16,
+        /// The SHA-256 of the public key that it will show to them; `None` without TLS.
+        key: Option<[u8; 32]>,
+        /// By what the server knows it again: whoever says the same one gets the name back.
+        secret: Secret,
+    },
+    /// Ready, registered. The client goes offline; it may register again. Answer:
+    /// [`ServerBody::Done`].
+    Deregister {
+        /// Its own name, or none; another client's is refused.
+        #[serde(deserialize_with = "text::optional")]
+        name: Option<String>,
+    },
+    /// Ready, registered. These files can be had from this client, too; one that was offered before
+    /// is replaced. Answer: [`ServerBody::Done`].
+    Offer {
+        /// The files, 1 to 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 25>")]
+        files: Vec<WireOffered>,
+    },
+    /// Ready, registered. These files can no longer be had from this client. Answer:
+    /// [`ServerBody::Done`], also for what was not offered.
+    Withdraw {
+        /// Their names, at most 4096; none: all that it offers.
+        #[serde(deserialize_with = "text::several::<_, MAX_PAGE_ITEMS>")]
+        names: Vec<String>,
+    },
+    /// Ready. Who is there and offers what. Answer: one or more [`ServerBody::Table`].
+    Table {
+        /// The epoch of the table that the client has; 0: it has none.
+        epoch: u64,
+        /// The version that it has: what has changed since then is wanted. 0: the whole.
+        since: u64,
+    },
+    /// Ready. A ticket for a file that another client offers. Answer: [`ServerBody::Ticket`].
+    Ticket {
+        /// The name of that client.
+        #[serde(deserialize_with = "text::text")]
+        owner: String,
+        /// The name of the file.
+        #[serde(deserialize_with = "text::text")]
+        file: String,
+        /// The SHA-256 of the public key that this client will show there; `None` without TLS.
+        key: Option<[u8; 32]>,
+    },
+    /// Between clients only. Ready: the files of this ticket are wanted next. Answer:
+    /// [`ServerBody::Done`].
+    Redeem(Box<Ticket>),
+    /// Ready, on a connection for this alone. The owner of the ticket's file cannot be reached: the
+    /// server is to carry the bytes. Answer: [`ServerBody::Relaying`], and from then on all bytes of
+    /// this connection come from the other client and go to it.
+    Relay(Box<Ticket>),
+    /// Ready, on a connection for this alone. Answers [`ServerBody::RelayWanted`]. Answer:
+    /// [`ServerBody::Relaying`], as above.
+    RelayAccept {
+        /// The number of the relay.
+        id: Secret,
+    },
+}
+
+/// A file that a client offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireOffered {
+    /// Its name.
+    #[serde(deserialize_with = "text::text")]
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its id.
+    pub id: WireDigest,
+}
+
+/// A client that is or was registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WirePeer {
+    /// Its name.
+    #[serde(deserialize_with = "text::text")]
+    pub name: String,
+    /// Where it is, for the client that is told: as the server sees it, or where that client sees
+    /// the server when both are on one machine.
+    pub address: WireAddress,
+    /// The TCP port on which it listens.
+    pub port: u16,
+    /// Whether it is there at the moment.
+    pub online: bool,
+}
+
+/// A file that a registered client offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireOffer {
+    /// The name of the client.
+    #[serde(deserialize_with = "text::text")]
+    pub owner: String,
+    /// The name of the file.
+    #[serde(deserialize_with = "text::text")]
+    pub file: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its id.
+    pub id: WireDigest,
+}
+
+/// Something that is no longer in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireGone {
+    /// The name of the client.
+    #[serde(deserialize_with = "text::text")]
+    pub owner: String,
+    /// The name of the file that it offers no more; `None`: the client itself is forgotten.
+    #[serde(deserialize_with = "text::optional")]
+    pub file: Option<String>,
 }
 
 /// A part of a file.
@@ -411,6 +531,73 @@ pub enum ServerBody {
         /// Whether this message ends the answer.
         last: bool,
     },
+    /// Answers what has nothing to tell: it was done.
+    Done,
+    /// Answers [`ClientBody::Register`].
+    Registered {
+        /// A number that this run of the server has given itself: versions of another one mean
+        /// nothing.
+        epoch: u64,
+        /// Where the server sees the client: the address that others are told.
+        address: WireAddress,
+        /// The key of the tickets for files of this client, until it registers again.
+        ticket_key: Secret,
+        /// What the server's clock says: milliseconds since some moment. Tickets expire by it.
+        clock: u64,
+    },
+    /// Answers [`ClientBody::Table`], and an event: then it is one message of at most 64 KiB. To be
+    /// taken in the order of the fields. A client whose version is below `since` lacks something
+    /// and asks for it.
+    Table {
+        /// The epoch of the table.
+        epoch: u64,
+        /// What has changed after this version; 0: the client begins anew with an empty table.
+        since: u64,
+        /// The version that the client has with this message.
+        version: u64,
+        /// Clients that came or went, at most 4096. All that the client knows of their offers is void.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 19>")]
+        peers: Vec<WirePeer>,
+        /// Files that are offered, at most 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 33>")]
+        offers: Vec<WireOffer>,
+        /// What is gone, at most 4096.
+        #[serde(deserialize_with = "list::bounded::<_, _, MAX_PAGE_ITEMS, 9>")]
+        gone: Vec<WireGone>,
+        /// Whether this message ends the answer.
+        last: bool,
+    },
+    /// Event: the table has changed, by more than is sent unasked.
+    Changed {
+        /// The epoch of the table.
+        epoch: u64,
+        /// Its version.
+        version: u64,
+    },
+    /// Event: is the client still there? It says so with any request, within 2 s.
+    Probe,
+    /// Answers [`ClientBody::Ticket`].
+    Ticket {
+        /// Where the owner of the file is, for this client.
+        address: WireAddress,
+        /// The TCP port on which it listens.
+        port: u16,
+        /// The SHA-256 of the public key that it must show; `None` without TLS.
+        key: Option<[u8; 32]>,
+        /// The ticket.
+        ticket: Box<Ticket>,
+    },
+    /// Event: another client has a ticket and cannot reach this one. It connects to the server once
+    /// more and says [`ClientBody::RelayAccept`].
+    RelayWanted {
+        /// The number of the relay.
+        id: Secret,
+        /// Where the other client is.
+        address: WireAddress,
+    },
+    /// Answers [`ClientBody::Relay`] and [`ClientBody::RelayAccept`]. No frame follows: the bytes
+    /// are those of the other client.
+    Relaying,
 }
 
 /// A file that was replaced or removed and is kept.

@@ -14,8 +14,10 @@ mod error_code;
 mod failure;
 mod list;
 mod text;
+mod ticket;
 mod wire;
 
 pub use error_code::ErrorCode;
 pub use failure::Failure;
-pub use wire::{WireDigest, WireEntry, WireError, WireItem, WireRef};
+pub use ticket::{Secret, Terms, Ticket};
+pub use wire::{WireAddress, WireDigest, WireEntry, WireError, WireItem, WireRef};

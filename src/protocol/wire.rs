@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -139,6 +140,34 @@ impl TryFrom<WireDigest> for Digest {
         bytes
             .map(Digest::Md5)
             .map_err(|_| WireError::Field("an MD5 digest has 16 bytes"))
+    }
+}
+
+/// Where a client is: a version 4 address that was written as a version 6 one is version 4 here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WireAddress {
+    /// IP version 4.
+    V4([u8; 4]),
+    /// IP version 6.
+    V6([u8; 16]),
+}
+
+impl From<IpAddr> for WireAddress {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => WireAddress::V4(address.octets()),
+            IpAddr::V6(address) => WireAddress::V6(address.octets()),
+        }
+    }
+}
+
+impl From<WireAddress> for IpAddr {
+    fn from(wire: WireAddress) -> Self {
+        let address = match wire {
+            WireAddress::V4(octets) => IpAddr::from(octets),
+            WireAddress::V6(octets) => IpAddr::from(octets),
+        };
+        address.to_canonical()
     }
 }
 

@@ -21,12 +21,16 @@ pub(super) fn needs(request: &ClientBody) -> Option<Action> {
         | ClientBody::Resume { .. }
         | ClientBody::Ranges { .. }
         | ClientBody::Compression { .. }
+        | ClientBody::Redeem(_)
         | ClientBody::Alive => None,
         ClientBody::Info
         | ClientBody::List { .. }
         | ClientBody::Stat { .. }
         | ClientBody::Signature { .. }
-        | ClientBody::DownloadPage { .. } => Some(Action::Read),
+        | ClientBody::DownloadPage { .. }
+        | ClientBody::Table { .. }
+        | ClientBody::Ticket { .. }
+        | ClientBody::Relay(_) => Some(Action::Read),
         ClientBody::Rename { .. }
         | ClientBody::MakeFolder { .. }
         | ClientBody::UploadPage { .. } => Some(Action::Add),
@@ -34,6 +38,11 @@ pub(super) fn needs(request: &ClientBody) -> Option<Action> {
         ClientBody::Trash { .. } | ClientBody::Restore { .. } => Some(Action::Restore),
         ClientBody::Undo { .. } => Some(Action::Undo),
         ClientBody::Sessions | ClientBody::Kick { .. } => Some(Action::Administer),
+        ClientBody::Register { .. }
+        | ClientBody::Deregister { .. }
+        | ClientBody::Offer { .. }
+        | ClientBody::Withdraw { .. }
+        | ClientBody::RelayAccept { .. } => Some(Action::Offer),
     }
 }
 
@@ -63,6 +72,13 @@ pub(super) fn name(request: &ClientBody) -> &'static str {
         ClientBody::Upload { .. } | ClientBody::UploadPage { .. } | ClientBody::File(_) => "put",
         ClientBody::Sessions => "sessions",
         ClientBody::Kick { .. } => "kick",
+        ClientBody::Register { .. } => "register",
+        ClientBody::Deregister { .. } => "dereg",
+        ClientBody::Offer { .. } | ClientBody::Withdraw { .. } | ClientBody::RelayAccept { .. } => {
+            "offer"
+        }
+        ClientBody::Table { .. } => "offers",
+        ClientBody::Ticket { .. } | ClientBody::Redeem(_) | ClientBody::Relay(_) => "request",
     }
 }
 

@@ -17,7 +17,14 @@ use crate::protocol::message::{
 pub struct ClientSession {
     said_hello: bool,
     greeted: bool,
+    /// Whether events of a registered client may come.
+    registers: bool,
+    /// Whether nothing may be said any more, because what comes next are another client's bytes.
+    relays: bool,
     pending: VecDeque<Pending>,
+    /// Requests that were made again before they were answered, each as often as it was: so many
+    /// more answers may come.
+    repeated: VecDeque<u32>,
 }
 
 #[derive(Debug)]
@@ -36,6 +43,11 @@ enum Expects {
     Undone,
     Removed,
     Item,
+    Registered,
+    Done,
+    Table,
+    Ticket,
+    Relaying,
     Download(Batch),
     Upload(Upload),
 }
@@ -71,7 +83,10 @@ impl ClientSession {
         ClientSession {
             said_hello: false,
             greeted: false,
+            registers: false,
+            relays: false,
             pending: VecDeque::new(),
+            repeated: VecDeque::new(),
         }
     }
 
@@ -84,6 +99,7 @@ impl ClientSession {
                 | Expects::Sessions
                 | Expects::Trash
                 | Expects::Undone
+                | Expects::Table
                 | Expects::Upload(_),
             ) => (MAX_PAGE_BODY, None),
             Some(Expects::Download(batch)) if batch.has_open_file() => {
@@ -110,6 +126,19 @@ impl ClientSession {
                     "a request before the greeting, or without a number",
                 ));
             }
+            _ if self.relays => {
+                return Err(Violation("a frame where bytes are relayed"));
+            }
+            ClientBody::Download { .. }
+            | ClientBody::Upload { .. }
+            | ClientBody::Relay(_)
+            | ClientBody::RelayAccept { .. }
+                if self.registers =>
+            {
+                return Err(Violation(
+                    "file content on the connection of a registered client",
+                ));
+            }
             ClientBody::Ping => Expects::Pong,
             ClientBody::Info => Expects::Info,
             ClientBody::List { .. } => Expects::Pages,
@@ -129,8 +158,29 @@ impl ClientSession {
                 begun: 0,
                 results: 0,
             }),
+            ClientBody::Register { .. } => {
+                self.registers = true;
+                Expects::Registered
+            }
+            ClientBody::Deregister { .. }
+            | ClientBody::Offer { .. }
+            | ClientBody::Withdraw { .. }
+            | ClientBody::Redeem(_) => Expects::Done,
+            ClientBody::Table { .. } => Expects::Table,
+            ClientBody::Ticket { .. } => Expects::Ticket,
+            ClientBody::Relay(_) | ClientBody::RelayAccept { .. } => {
+                self.relays = true;
+                Expects::Relaying
+            }
             part => return self.sent_part(*number, part),
         };
+        if self.pending.iter().any(|pending| pending.number == *number) {
+            if !expects.may_be_repeated() || self.repeated.len() >= MAX_PIPELINED {
+                return Err(Violation("a request made again that must not be"));
+            }
+            self.repeated.push_back(*number);
+            return Ok(());
+        }
         if self.pending.len() >= MAX_PIPELINED {
             return Err(Violation("too many requests under way"));
         }
@@ -195,13 +245,23 @@ impl ClientSession {
             return Err(Violation("an answer before the greeting"));
         }
         let Some(pending) = self.pending.front_mut().filter(|p| p.number == *number) else {
-            return Err(Violation("an answer to a request that was not made"));
+            return self.receive_again(*number);
         };
         let answer = pending.expects.receive(body)?;
         if answer == Answer::Final {
             self.pending.pop_front();
         }
         Ok(answer)
+    }
+
+    /// Another answer to a request that was made more than once. Nobody waits for it.
+    fn receive_again(&mut self, number: u32) -> Result<Answer, Violation> {
+        let repeated = self.repeated.iter().position(|known| *known == number);
+        let Some(at) = repeated else {
+            return Err(Violation("an answer to a request that was not made"));
+        };
+        self.repeated.remove(at);
+        Ok(Answer::Event)
     }
 
     fn receive_unnumbered(&mut self, body: &ServerBody) -> Result<Answer, Violation> {
@@ -213,6 +273,14 @@ impl ClientSession {
             }
             ServerBody::Refused { .. } => Ok(Answer::Final),
             ServerBody::Alive if self.greeted => Ok(Answer::Event),
+            ServerBody::Table { last: true, .. }
+            | ServerBody::Changed { .. }
+            | ServerBody::Probe
+            | ServerBody::RelayWanted { .. }
+                if self.registers =>
+            {
+                Ok(Answer::Event)
+            }
             _ => Err(Violation("an answer without a number")),
         }
     }
@@ -227,11 +295,29 @@ impl ClientSession {
 }
 
 impl Expects {
+    /// Whether the request may be made again with the same number: one answer says all.
+    fn may_be_repeated(&self) -> bool {
+        matches!(
+            self,
+            Expects::Pong
+                | Expects::Info
+                | Expects::Item
+                | Expects::Removed
+                | Expects::Registered
+                | Expects::Done
+                | Expects::Ticket
+        )
+    }
+
     fn receive(&mut self, body: &ServerBody) -> Result<Answer, Violation> {
         match (self, body) {
             (Expects::Pong, ServerBody::Pong)
             | (Expects::Item, ServerBody::Item(_))
             | (Expects::Removed, ServerBody::Removed { .. })
+            | (Expects::Registered, ServerBody::Registered { .. })
+            | (Expects::Done, ServerBody::Done)
+            | (Expects::Ticket, ServerBody::Ticket { .. })
+            | (Expects::Relaying, ServerBody::Relaying)
             | (
                 Expects::Pong
                 | Expects::Info
@@ -240,7 +326,12 @@ impl Expects {
                 | Expects::Sessions
                 | Expects::Trash
                 | Expects::Undone
-                | Expects::Removed,
+                | Expects::Removed
+                | Expects::Registered
+                | Expects::Done
+                | Expects::Table
+                | Expects::Ticket
+                | Expects::Relaying,
                 ServerBody::Refused { .. },
             ) => Ok(Answer::Final),
             (_, ServerBody::Alive) => Ok(Answer::Partial),
@@ -257,6 +348,19 @@ impl Expects {
             (Expects::Trash, ServerBody::Trash { files, last }) => check_page(files.len(), *last),
             (Expects::Undone, ServerBody::Undone { changes, last }) => {
                 check_page(changes.len(), *last)
+            }
+            (
+                Expects::Table,
+                ServerBody::Table {
+                    peers,
+                    offers,
+                    gone,
+                    last,
+                    ..
+                },
+            ) => {
+                let most = peers.len().max(offers.len()).max(gone.len());
+                check_page(most, *last)
             }
             (Expects::Download(_), ServerBody::File(FileMessage::Begin { entry: None, .. })) => {
                 Err(Violation("a file that nothing is said of"))
@@ -329,7 +433,7 @@ mod tests {
     use super::*;
     use crate::protocol::limits::MAX_LABEL;
     use crate::protocol::message::Verdict;
-    use crate::protocol::{WireDigest, WireEntry, WireItem, WireRef};
+    use crate::protocol::{Secret, WireDigest, WireEntry, WireItem, WireRef};
 
     fn greeted() -> ClientSession {
         let mut session = ClientSession::new();
@@ -517,6 +621,64 @@ mod tests {
             send(&mut session, number, ClientBody::Ping).unwrap();
         }
         assert!(send(&mut session, 1000, ClientBody::Ping).is_err());
+    }
+
+    #[test]
+    fn a_request_made_again_may_be_answered_as_often_as_it_was_made() {
+        let mut session = greeted();
+        for _ in 0..3 {
+            send(&mut session, 1, ClientBody::Ping).unwrap();
+        }
+        send(&mut session, 2, ClientBody::Info).unwrap();
+        let pong = |session: &mut ClientSession| receive(session, 1, ServerBody::Pong);
+        assert_eq!(pong(&mut session), Ok(Answer::Final));
+        assert_eq!(pong(&mut session), Ok(Answer::Event));
+        assert_eq!(pong(&mut session), Ok(Answer::Event));
+        assert!(pong(&mut session).is_err());
+        let table = || ClientBody::Table { epoch: 0, since: 0 };
+        send(&mut session, 3, table()).unwrap();
+        assert!(send(&mut session, 3, table()).is_err(), "in pages");
+    }
+
+    #[test]
+    fn events_come_to_a_registered_client_only_and_nothing_after_a_relay() {
+        let mut session = greeted();
+        assert!(receive(&mut session, 0, ServerBody::Probe).is_err());
+        let register = ClientBody::Register {
+            name: "B".into(),
+            port: 1401,
+            key: None,
+            secret: Secret([1; 32]),
+        };
+        send(&mut session, 1, register).unwrap();
+        assert_eq!(
+            receive(&mut session, 0, ServerBody::Probe),
+            Ok(Answer::Event)
+        );
+        let table = |last| ServerBody::Table {
+            epoch: 1,
+            since: 0,
+            version: 0,
+            peers: vec![],
+            offers: vec![],
+            gone: vec![],
+            last,
+        };
+        assert_eq!(receive(&mut session, 0, table(true)), Ok(Answer::Event));
+        assert!(receive(&mut session, 0, table(false)).is_err());
+        assert!(send(&mut session, 2, ClientBody::Upload { files: 1 }).is_err());
+
+        let mut session = greeted();
+        let accept = ClientBody::RelayAccept {
+            id: Secret([2; 32]),
+        };
+        send(&mut session, 1, accept).unwrap();
+        assert!(send(&mut session, 2, ClientBody::Ping).is_err());
+        assert_eq!(
+            receive(&mut session, 1, ServerBody::Relaying),
+            Ok(Answer::Final)
+        );
+        assert!(receive(&mut session, 0, ServerBody::Probe).is_err());
     }
 
     #[test]

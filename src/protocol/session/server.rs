@@ -10,14 +10,24 @@ use crate::protocol::message::{ClientBody, ClientMessage, FileMessage, Login};
 pub struct ServerSession {
     state: State,
     last_number: u32,
+    /// Whether the client has registered: then this connection carries no file content.
+    registered: bool,
 }
 
 #[derive(Debug)]
 enum State {
     Greeting,
     Ready,
-    Downloading { number: u32, batch: Batch },
-    Uploading { number: u32, batch: Batch },
+    Downloading {
+        number: u32,
+        batch: Batch,
+    },
+    Uploading {
+        number: u32,
+        batch: Batch,
+    },
+    /// The bytes of another client are next; none of this one's is a frame any more.
+    Relaying,
 }
 
 /// What a message of the client turned out to be.
@@ -45,6 +55,7 @@ impl ServerSession {
         ServerSession {
             state: State::Greeting,
             last_number: 0,
+            registered: false,
         }
     }
 
@@ -52,7 +63,7 @@ impl ServerSession {
     pub fn body_limits(&self) -> BodyLimits {
         let (message, data) = match &self.state {
             State::Greeting => (MAX_GREETING_BODY, None),
-            State::Ready => (MAX_MESSAGE_BODY, None),
+            State::Ready | State::Relaying => (MAX_MESSAGE_BODY, None),
             State::Downloading { batch, .. } => (page_limit(batch), None),
             State::Uploading { batch, .. } => (
                 page_limit(batch),
@@ -76,6 +87,7 @@ impl ServerSession {
                 _ => Err(Violation("anything before the greeting")),
             },
             State::Ready => self.receive_request(*number, body),
+            State::Relaying => Err(Violation("a frame where bytes are relayed")),
             State::Downloading { number: own, .. } | State::Uploading { number: own, .. }
                 if own != number =>
             {
@@ -123,7 +135,25 @@ impl ServerSession {
             | ClientBody::Kick { .. }
             | ClientBody::Trash { .. }
             | ClientBody::Restore { .. }
-            | ClientBody::Undo { .. } => State::Ready,
+            | ClientBody::Undo { .. }
+            | ClientBody::Register { .. }
+            | ClientBody::Deregister { .. }
+            | ClientBody::Offer { .. }
+            | ClientBody::Withdraw { .. }
+            | ClientBody::Table { .. }
+            | ClientBody::Ticket { .. }
+            | ClientBody::Redeem(_) => State::Ready,
+            ClientBody::Relay(_)
+            | ClientBody::RelayAccept { .. }
+            | ClientBody::Download { .. }
+            | ClientBody::Upload { .. }
+                if self.registered =>
+            {
+                return Err(Violation(
+                    "file content on the connection of a registered client",
+                ));
+            }
+            ClientBody::Relay(_) | ClientBody::RelayAccept { .. } => State::Relaying,
             ClientBody::Command { .. } => return Ok(Received::Part),
             ClientBody::Download { files } => State::Downloading {
                 number,
@@ -146,6 +176,9 @@ impl ServerSession {
                 | ClientBody::Sessions
                 | ClientBody::Trash { .. }
                 | ClientBody::Undo { .. }
+                | ClientBody::Table { .. }
+                | ClientBody::Relay(_)
+                | ClientBody::RelayAccept { .. }
                 | ClientBody::Download { .. }
                 | ClientBody::Upload { .. } => Err(Violation(
                     "a list or transfer cannot be asked for again by its number",
@@ -153,6 +186,7 @@ impl ServerSession {
                 _ => Ok(Received::Repeated),
             };
         }
+        self.registered |= matches!(body, ClientBody::Register { .. });
         self.last_number = number;
         self.state = next;
         Ok(Received::Request)
@@ -216,7 +250,7 @@ fn page_limit(batch: &Batch) -> usize {
 mod tests {
     use super::*;
     use crate::protocol::message::FileMessage;
-    use crate::protocol::{WireDigest, WireRef};
+    use crate::protocol::{Secret, WireDigest, WireRef};
 
     fn message(number: u32, body: ClientBody) -> ClientMessage {
         ClientMessage { number, body }
@@ -293,6 +327,42 @@ mod tests {
         ] {
             assert!(session.receive(&message(2, body)).is_err());
         }
+    }
+
+    #[test]
+    fn a_registered_client_sends_no_files_and_a_relay_is_the_end_of_frames() {
+        let register = || ClientBody::Register {
+            name: "B".into(),
+            port: 1401,
+            key: None,
+            secret: Secret([1; 32]),
+        };
+        let accept = || ClientBody::RelayAccept {
+            id: Secret([2; 32]),
+        };
+        let mut session = greeted();
+        for number in [1, 1, 2] {
+            session.receive(&message(number, register())).unwrap();
+        }
+        for body in [
+            ClientBody::Download { files: 1 },
+            ClientBody::Upload { files: 1 },
+            accept(),
+        ] {
+            assert!(session.receive(&message(3, body)).is_err());
+        }
+        let table = ClientBody::Table { epoch: 0, since: 0 };
+        assert_eq!(
+            session.receive(&message(3, table.clone())),
+            Ok(Received::Request)
+        );
+        assert!(session.receive(&message(3, table)).is_err(), "in pages");
+
+        let mut session = greeted();
+        session.receive(&message(1, accept())).unwrap();
+        assert!(session.receive(&message(1, accept())).is_err());
+        assert!(session.receive(&message(2, ClientBody::Ping)).is_err());
+        assert!(session.receive_data(1).is_err());
     }
 
     #[test]

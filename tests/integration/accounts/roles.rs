@@ -76,6 +76,14 @@ fn is_request(body: &ClientBody) -> bool {
         | ClientBody::Upload { .. }
         | ClientBody::Sessions
         | ClientBody::Signature { .. }
+        | ClientBody::Register { .. }
+        | ClientBody::Deregister { .. }
+        | ClientBody::Offer { .. }
+        | ClientBody::Withdraw { .. }
+        | ClientBody::Table { .. }
+        | ClientBody::Ticket { .. }
+        | ClientBody::Relay(_)
+        | ClientBody::RelayAccept { .. }
         | ClientBody::Kick { .. } => true,
         ClientBody::Hello { .. }
         | ClientBody::DownloadPage { .. }
@@ -86,6 +94,7 @@ fn is_request(body: &ClientBody) -> bool {
         | ClientBody::Compression { .. }
         | ClientBody::Resume { .. }
         | ClientBody::Ranges { .. }
+        | ClientBody::Redeem(_)
         | ClientBody::Alive => false,
     }
 }

@@ -329,6 +329,15 @@ pub fn client_name(body: &ClientBody) -> &'static str {
         ClientBody::Compression { .. } => "Compression",
         ClientBody::Signature { .. } => "Signature",
         ClientBody::Ranges { .. } => "Ranges",
+        ClientBody::Register { .. } => "Register",
+        ClientBody::Deregister { .. } => "Deregister",
+        ClientBody::Offer { .. } => "Offer",
+        ClientBody::Withdraw { .. } => "Withdraw",
+        ClientBody::Table { .. } => "Table",
+        ClientBody::Ticket { .. } => "Ticket",
+        ClientBody::Redeem(_) => "Redeem",
+        ClientBody::Relay(_) => "Relay",
+        ClientBody::RelayAccept { .. } => "RelayAccept",
     }
 }
 
@@ -352,6 +361,14 @@ pub fn server_name(body: &ServerBody) -> &'static str {
         ServerBody::Undone { .. } => "Undone",
         ServerBody::Removed { .. } => "Removed",
         ServerBody::Signature { .. } => "Signature",
+        ServerBody::Done => "Done",
+        ServerBody::Registered { .. } => "Registered",
+        ServerBody::Table { .. } => "Table",
+        ServerBody::Changed { .. } => "Changed",
+        ServerBody::Probe => "Probe",
+        ServerBody::Ticket { .. } => "Ticket",
+        ServerBody::RelayWanted { .. } => "RelayWanted",
+        ServerBody::Relaying => "Relaying",
     }
 }
 
