@@ -14,7 +14,7 @@ mod throttle;
 mod tls;
 mod writer;
 
-pub use connection::Connection;
+pub use connection::{Connection, Rest};
 pub use dial::{configure, dial};
 pub use error::NetError;
 pub use heartbeat::heartbeat;
@@ -22,7 +22,8 @@ pub use preface::{accept_preface, offer_preface, refuse};
 pub use reader::{Frame, FrameReader, Patience};
 pub use throttle::Throttle;
 pub use tls::{
-    IdentityError, PresentedKey, TlsAcceptor, TlsClientStream, TlsIdentity, TlsServerStream, secure,
+    IdentityError, PeerTls, PresentedKey, TlsAcceptor, TlsClientStream, TlsIdentity,
+    TlsServerStream, secure,
 };
 pub use writer::FrameWriter;
 
