@@ -9,7 +9,9 @@ use tracing::trace;
 
 use super::ServerAddress;
 use crate::access::Role;
-use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Rate, Throttle};
+use crate::net::{
+    Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Rate, Rest, Throttle,
+};
 use crate::protocol::codec;
 use crate::protocol::limits::{ALIVE_INTERVAL, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
@@ -21,7 +23,7 @@ use crate::types::Compression;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A connection, encrypted or not.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
@@ -43,6 +45,8 @@ pub(super) struct Link {
 pub(super) struct Inbox {
     reader: FrameReader<ReadHalf<Box<dyn Stream>>>,
     shared: Arc<Shared>,
+    /// Whether it is for somebody else to say when nothing was heard for too long.
+    listens: bool,
 }
 
 /// What goes to the server.
@@ -68,6 +72,7 @@ pub(super) fn begin(
     let inbox = Inbox {
         reader,
         shared: shared.clone(),
+        listens: false,
     };
     (inbox, Outbox { writer, shared })
 }
@@ -103,6 +108,27 @@ impl Link {
             Ok(()) => Ok(number),
             Err(failure) => Err(self.inbox.last_words().await.unwrap_or(failure)),
         }
+    }
+
+    /// Makes the request with this number again, before it was answered.
+    pub(super) async fn request_again(
+        &mut self,
+        number: u32,
+        body: ClientBody,
+    ) -> Result<(), Failure> {
+        self.outbox.message(number, body).await?;
+        self.outbox.flush().await
+    }
+
+    /// From now on the caller says when nothing was heard for too long.
+    pub(super) fn listen(&mut self) {
+        self.inbox.listens = true;
+    }
+
+    /// The stream without frames, from behind the last answer.
+    pub(super) fn into_rest(self) -> Rest<Box<dyn Stream>> {
+        let (reader, writer) = (self.inbox.reader, self.outbox.writer);
+        Connection { reader, writer }.into_rest()
     }
 
     /// Says which command of the user all that follows belongs to, unless that was said already. It
@@ -188,6 +214,7 @@ impl Inbox {
             let limits = self.shared.session().body_limits();
             let patience = match limits.data {
                 Some(_) => Patience::Stream,
+                None if self.listens => Patience::Listening,
                 None => Patience::Idle(self.shared.timeout),
             };
             let frame = self.reader.next(limits, patience).await;

@@ -102,6 +102,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.flush_if_full().await
     }
 
+    /// The stream, without what was gathered and not written.
+    pub(super) fn into_stream(self) -> W {
+        self.stream
+    }
+
     /// Writes out all that was gathered.
     pub async fn flush(&mut self) -> Result<(), NetError> {
         if !self.buffer.is_empty() {

@@ -11,13 +11,14 @@ use tracing::{Span, info};
 use super::greeting::greet;
 use super::sessions::Entered;
 use super::{Context, Origin, commands};
-use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, heartbeat};
-use crate::protocol::codec::{self, CodecError};
+use crate::net::{Connection, FrameReader, FrameWriter, NetError, Patience, heartbeat};
+use crate::protocol::codec::CodecError;
 use crate::protocol::limits::{MAX_MESSAGE_BODY, MAX_PAGE_BODY, REMEMBERED_ANSWERS};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
 use crate::protocol::session::{Received, ServerSession, Violation};
 use crate::protocol::{ErrorCode, Failure};
 use crate::store::Cause;
+use crate::transfer::read_message;
 use crate::types::Compression;
 
 /// How long a frame of content may take when the session has ended.
@@ -276,18 +277,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         patience: Patience,
     ) -> Result<ClientMessage, NetError> {
         read_message(&mut self.reader, &self.protocol, patience).await
-    }
-}
-
-/// Reads a message without borrowing the whole conversation.
-pub(super) async fn read_message<R: AsyncRead + Unpin>(
-    reader: &mut FrameReader<R>,
-    protocol: &ServerSession,
-    patience: Patience,
-) -> Result<ClientMessage, NetError> {
-    match reader.next(protocol.body_limits(), patience).await? {
-        Frame::Message(body) => Ok(codec::decode(&body)?),
-        Frame::Data(_) => Err(Violation("file content outside of a file").into()),
     }
 }
 

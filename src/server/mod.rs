@@ -4,14 +4,14 @@
 //! (`login`, `attempts`, `turns`) and puts it on the list (`sessions`).
 //!
 //! A request takes this way: `conversation` reads messages and holds them against the session,
-//! `permission` says what they need, `commands` answers the single ones, `listing`, `download` and
+//! `permission` says what they need, `commands` answers the single ones, `listing`, `delivery` and
 //! `upload` answer the ones that stream.
 
 mod attempts;
 mod commands;
 mod complaint;
 mod conversation;
-mod download;
+mod delivery;
 mod failure;
 mod greeting;
 mod listener;
