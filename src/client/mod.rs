@@ -11,6 +11,7 @@ mod options;
 mod retry;
 mod rounds;
 mod trash;
+mod tree;
 mod trust;
 mod upload;
 mod verify;
@@ -22,8 +23,10 @@ use std::time::{Duration, Instant};
 pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
 pub use batch::{Done, Download, FileReport, Source, Status, Target, Upload};
 pub use known_servers::KnownServers;
+pub use local::LocalFolder;
 pub use options::{ClientOptions, Credentials};
 pub use trash::{Removed, Undone};
+pub use tree::{LocalEntry, Reason, Rules, Skipped, Tree, WalkOptions};
 pub use trust::{Consent, FirstContact, Trust, TrustPolicy, Unattended};
 pub use verify::Verification;
 
