@@ -1,5 +1,6 @@
 //! The client's own files: what is read for an upload, and what a download becomes.
 
+mod folder;
 mod part;
 mod stream;
 
@@ -14,6 +15,7 @@ use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::{Done, Sink, Source};
 use crate::types::{Digest, Entry, Printable};
 
+pub use folder::LocalFolder;
 pub(super) use part::{FileSink, Part};
 pub(super) use stream::{Output, StreamSink};
 
