@@ -8,6 +8,7 @@ mod known_servers;
 mod link;
 mod local;
 mod options;
+mod pipeline;
 mod retry;
 mod rounds;
 mod trash;
@@ -25,6 +26,7 @@ pub use batch::{Done, Download, FileReport, Source, Status, Target, Upload};
 pub use known_servers::KnownServers;
 pub use local::LocalFolder;
 pub use options::{ClientOptions, Credentials};
+pub use pipeline::Removal;
 pub use trash::{Removed, Undone};
 pub use tree::{LocalEntry, Reason, Rules, Skipped, Tree, WalkOptions};
 pub use trust::{Consent, FirstContact, Trust, TrustPolicy, Unattended};
@@ -298,13 +300,9 @@ impl Client {
             if_match: precondition.if_match.map(Into::into),
             dry_run,
         };
-        match self.ask(request, Repeat::Never).await? {
-            ServerBody::Removed { item, kept } => {
-                let item = Item::try_from(item).map_err(|error| link::broken(&error))?;
-                Ok(Removed { item, kept })
-            }
-            other => Err(unexpected(&other)),
-        }
+        self.ask(request, Repeat::Never)
+            .await
+            .and_then(pipeline::removed)
     }
 
     /// Makes a folder and the missing ones above it.
@@ -373,10 +371,7 @@ impl Client {
     }
 
     async fn ask_item(&mut self, request: ClientBody, repeat: Repeat) -> Result<Item, ClientError> {
-        match self.ask(request, repeat).await? {
-            ServerBody::Item(item) => Item::try_from(item).map_err(|error| link::broken(&error)),
-            other => Err(unexpected(&other)),
-        }
+        self.ask(request, repeat).await.and_then(pipeline::item)
     }
 
     /// Makes a request with a single answer.
