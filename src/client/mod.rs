@@ -8,10 +8,12 @@ mod known_servers;
 mod link;
 mod local;
 mod options;
+mod pipeline;
 mod registration;
 mod retry;
 mod rounds;
 mod trash;
+mod tree;
 mod trust;
 mod upload;
 mod verify;
@@ -25,9 +27,12 @@ pub use batch::{Done, Download, FileReport, Source, Status, Target, Upload};
 pub use dial::{Opening, Route};
 pub use known_servers::KnownServers;
 pub use link::Stream;
+pub use local::LocalFolder;
 pub use options::{ClientOptions, Credentials};
+pub use pipeline::Removal;
 pub use registration::Control;
 pub use trash::{Removed, Undone};
+pub use tree::{LocalEntry, Reason, Rules, Skipped, Tree, WalkOptions};
 pub use trust::{Consent, FirstContact, Trust, TrustPolicy, Unattended};
 pub use verify::Verification;
 
@@ -300,13 +305,9 @@ impl Client {
             if_match: precondition.if_match.map(Into::into),
             dry_run,
         };
-        match self.ask(request, Repeat::Never).await? {
-            ServerBody::Removed { item, kept } => {
-                let item = Item::try_from(item).map_err(|error| link::broken(&error))?;
-                Ok(Removed { item, kept })
-            }
-            other => Err(unexpected(&other)),
-        }
+        self.ask(request, Repeat::Never)
+            .await
+            .and_then(pipeline::removed)
     }
 
     /// Makes a folder and the missing ones above it.
@@ -375,10 +376,7 @@ impl Client {
     }
 
     async fn ask_item(&mut self, request: ClientBody, repeat: Repeat) -> Result<Item, ClientError> {
-        match self.ask(request, repeat).await? {
-            ServerBody::Item(item) => Item::try_from(item).map_err(|error| link::broken(&error)),
-            other => Err(unexpected(&other)),
-        }
+        self.ask(request, repeat).await.and_then(pipeline::item)
     }
 
     /// Makes a request with a single answer.

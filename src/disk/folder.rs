@@ -1,4 +1,4 @@
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -140,6 +140,48 @@ impl Folder {
         let facts = FileFacts::of(&file)?;
         self.require_file(&facts)?;
         Ok((file, facts))
+    }
+
+    /// Opens the folder at a path below this one, whose names need not be UTF-8. A link on the way
+    /// that leads out of this folder is an error, and another file system is `CrossesDevices`.
+    pub fn folder_below(&self, path: &Path) -> io::Result<Folder> {
+        match path.as_os_str().is_empty() {
+            true => Ok(self.clone()),
+            false => self.reached(self.dir.open_dir(path)?),
+        }
+    }
+
+    /// Opens the regular file at a path below this folder, under the conditions of
+    /// [`open_file`](Self::open_file) and [`folder_below`](Self::folder_below).
+    pub fn file_below(&self, path: &Path) -> io::Result<(File, FileFacts)> {
+        let found = self.dir.symlink_metadata(path)?;
+        self.require_file(&FileFacts::from_metadata(&found)?)?;
+        let mut options = OpenOptions::new();
+        options.read(true).follow(FollowSymlinks::No).nonblock(true);
+        let opened = self.dir.open_with(path, &options).map_err(name_links)?;
+        let file = opened.into_std();
+        let facts = FileFacts::of(&file)?;
+        self.require_file(&facts)?;
+        Ok((file, facts))
+    }
+
+    /// What stands at a path below this folder; a link is not followed.
+    pub fn facts_below(&self, path: &Path) -> io::Result<FileFacts> {
+        FileFacts::from_metadata(&self.dir.symlink_metadata(path)?)
+    }
+
+    /// Everything directly in this folder, under the names that the disk has for it.
+    pub fn contents(&self) -> io::Result<Vec<(OsString, FileFacts)>> {
+        let mut contents = Vec::new();
+        for entry in self.entries()? {
+            let entry = entry?;
+            match entry.metadata() {
+                Ok(found) => contents.push((entry.file_name(), FileFacts::from_metadata(&found)?)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(contents)
     }
 
     /// Creates the file `leaf`, readable and writable for its owner only; `AlreadyExists` when

@@ -29,9 +29,25 @@ pub struct PatternError {
     pub reason: String,
 }
 
+/// How deep a pattern without a slash may match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Right at the top.
+    Top,
+    /// Anywhere, unless a slash before it ties it to the top.
+    Any,
+}
+
 impl Patterns {
     /// Reads the patterns.
     pub fn parse<T: AsRef<str>>(patterns: &[T]) -> Result<Self, PatternError> {
+        Self::parse_at(patterns, Depth::Top)
+    }
+
+    pub(super) fn parse_at<T: AsRef<str>>(
+        patterns: &[T],
+        depth: Depth,
+    ) -> Result<Self, PatternError> {
         let mut globs = GlobSetBuilder::new();
         let mut texts = Vec::new();
         for pattern in patterns {
@@ -39,9 +55,15 @@ impl Patterns {
             // Completion leaves a slash behind folders.
             let text = pattern.strip_suffix('/').unwrap_or(pattern);
             check_cost(text).map_err(|reason| bad(shortened(text), reason))?;
-            let glob = GlobBuilder::new(text).literal_separator(true).build();
+            let text = match (depth, text.strip_prefix('/')) {
+                (Depth::Top, _) => text.to_owned(),
+                (Depth::Any, Some(tied)) => tied.to_owned(),
+                (Depth::Any, None) if text.contains('/') => text.to_owned(),
+                (Depth::Any, None) => format!("**/{text}"),
+            };
+            let glob = GlobBuilder::new(&text).literal_separator(true).build();
             globs.add(glob.map_err(|error| bad(pattern, error.kind()))?);
-            texts.push(text.to_owned());
+            texts.push(text);
         }
         let globs = globs.build().map_err(|error| {
             let pattern = error.glob().unwrap_or_default().to_owned();
