@@ -96,6 +96,7 @@ async fn visit(client: &mut Client, desk: &Path, inbox: &Path) -> Result<()> {
     let by_id = FileRef::id(&format!("id:{}", &id[..8])).context("not an id")?;
     let download = |file| Download {
         file,
+        known: None,
         target: Target::Folder(inbox.to_owned()),
         on_conflict: OnConflict::Error,
     };

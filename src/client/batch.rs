@@ -2,7 +2,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use super::ClientError;
+use super::{ClientError, LocalFolder};
 use crate::types::{Entry, FileName, FileRef, OnConflict, Precondition};
 
 /// One file to upload.
@@ -22,6 +22,11 @@ pub struct Upload {
 pub enum Source {
     /// A local file; its modification time and executable bit go with it.
     Path(PathBuf),
+    /// A file in this folder, where a walk has found it ([`LocalEntry::place`]); what links lead to
+    /// outside of the folder is not read.
+    ///
+    /// [`LocalEntry::place`]: super::LocalEntry::place
+    Tree(LocalFolder, PathBuf),
     /// A stream of unknown length, such as standard input; it can be read only once.
     Stream(Box<dyn Read + Send>),
 }
@@ -31,6 +36,8 @@ pub enum Source {
 pub struct Download {
     /// Which file.
     pub file: FileRef,
+    /// What a listing has said of it, if there was one: it need not be asked for then.
+    pub known: Option<Entry>,
     /// Where its bytes go.
     pub target: Target,
     /// What to do when the local file exists.
@@ -43,6 +50,9 @@ pub enum Target {
     Path(PathBuf),
     /// Into this local folder (made when missing), under the base name of the server's file.
     Folder(PathBuf),
+    /// Below this folder, under this name. Missing folders on the way are made, and links there are
+    /// not followed.
+    Tree(LocalFolder, FileName),
     /// A stream, such as standard output. What was written is only known to be right at the end.
     Stream(Box<dyn Write + Send>),
 }
@@ -51,6 +61,9 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Source::Tree(top, place) => {
+                f.debug_tuple("Tree").field(&top.path).field(place).finish()
+            }
             Source::Stream(_) => f.write_str("Stream"),
         }
     }
@@ -61,6 +74,7 @@ impl fmt::Debug for Target {
         match self {
             Target::Path(path) => f.debug_tuple("Path").field(path).finish(),
             Target::Folder(path) => f.debug_tuple("Folder").field(path).finish(),
+            Target::Tree(top, name) => f.debug_tuple("Tree").field(&top.path).field(name).finish(),
             Target::Stream(_) => f.write_str("Stream"),
         }
     }

@@ -122,7 +122,7 @@ async fn compare(
     progress: &Arc<dyn Progress>,
 ) -> Result<(), Failure> {
     let (file, name) = (path.to_owned(), entry.name.clone());
-    let opened = blocking(move || match LocalFile::open(&file) {
+    let opened = blocking(move || match LocalFile::open(&file.as_path().into()) {
         Err(failure) if failure.code == ErrorCode::NotFound => Err(Failure::new(
             ErrorCode::NotFound,
             format!("{name} is not here ({})", local::shown(&file)),

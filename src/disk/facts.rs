@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 
 use crate::types::Timestamp;
@@ -36,7 +36,11 @@ pub struct FileFacts {
 impl FileFacts {
     /// The facts of an open file.
     pub fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
+        Self::from_std(&file.metadata()?)
+    }
+
+    /// The facts that a look by path has found.
+    pub fn from_std(metadata: &Metadata) -> io::Result<Self> {
         let kind = match metadata.file_type() {
             t if t.is_file() => FileKind::File,
             t if t.is_dir() => FileKind::Folder,

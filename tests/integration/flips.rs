@@ -195,6 +195,7 @@ impl Setting<'_> {
                 Work::Get => {
                     let download = Download {
                         file: FileRef::Name(FileName::parse("g").unwrap()),
+                        known: None,
                         target: Target::Folder(folder),
                         on_conflict: OnConflict::Error,
                     };

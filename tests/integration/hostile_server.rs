@@ -36,6 +36,7 @@ async fn get_a(script: Vec<Say>) -> ClientError {
     let mut client = client_of(&server);
     let download = Download {
         file: FileRef::Name(FileName::parse("a").unwrap()),
+        known: None,
         target: Target::Folder(folder.clone()),
         on_conflict: OnConflict::Overwrite,
     };

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::link::{self, Link, Outbox};
-use super::local::{self, LocalFile, Output, Part};
+use super::local::{self, LocalFile, LocalPlace, Output, Part};
 use super::rounds::{Report, Rounds, Unfinished};
 use super::{Client, Done, Download, FileReport, Status, Target};
+use crate::disk::FileKind;
 use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use crate::protocol::message::ClientBody;
 use crate::protocol::{ErrorCode, Failure, WireRef};
@@ -28,6 +29,8 @@ struct Pending {
     on_conflict: OnConflict,
     /// What the server said of it when it began.
     entry: Option<Entry>,
+    /// Its size, as far as it was added to what the batch will take.
+    announced: u64,
     /// Where it began, and how much of it there is by now.
     offset: u64,
     received: u64,
@@ -35,12 +38,17 @@ struct Pending {
 
 /// Where a file goes.
 enum Place {
-    /// To this path; with what an earlier try has left of it.
-    File(PathBuf, Option<Box<Part>>),
+    /// To this local file; with what an earlier try has left of it.
+    File(LocalPlace, Option<Box<Part>>),
     Stream(Output),
 }
 
 impl Place {
+    /// A local file of which nothing is known yet.
+    fn file(place: LocalPlace) -> Self {
+        Place::File(place, None)
+    }
+
     /// What is there of the file already.
     fn beginning(&self) -> Option<Beginning> {
         match self {
@@ -68,8 +76,9 @@ pub(super) async fn get(
             Plan::Report(finished) => report(finished),
         }
     }
-    progress.batch(pending.len() as u64, 0);
+    let known = pending.iter().map(|file| file.announced).sum();
     let mut rounds = Rounds::new(pending, &client.options, &progress, report);
+    rounds.announce(known);
     while !rounds.is_done() {
         let ended = round(client, &mut rounds).await;
         rounds.after(ended).await;
@@ -98,19 +107,19 @@ async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<
 /// Looks for what earlier tries have left of the files, and reads it again, before the server waits
 /// for anything.
 async fn find_parts(rounds: &mut Rounds<'_, Pending>) -> Result<(), Failure> {
-    let mut paths = Vec::new();
-    for (place, file) in (0_u32..).zip(rounds.files()) {
-        if let Place::File(path, None) = &file.target {
-            paths.push((place, path.clone()));
+    let mut places = Vec::new();
+    for (index, file) in (0_u32..).zip(rounds.files()) {
+        if let Place::File(place, None) = &file.target {
+            places.push((index, place.clone()));
         }
     }
     let find = move || {
-        let parts = paths
+        let parts = places
             .into_iter()
-            .filter_map(|(place, path)| Some((place, Part::find(&path)?)));
+            .filter_map(|(index, place)| Some((index, Part::find(&place)?)));
         Ok(parts.take(MAX_PARTS).collect::<Vec<_>>())
     };
-    for (place, mut part) in local::blocking(find).await? {
+    for (index, mut part) in local::blocking(find).await? {
         let mut more = true;
         while more {
             let hop = local::blocking(move || {
@@ -119,7 +128,7 @@ async fn find_parts(rounds: &mut Rounds<'_, Pending>) -> Result<(), Failure> {
             });
             (part, more) = hop.await?;
         }
-        if let Some(file) = rounds.get(place)
+        if let Some(file) = rounds.get(index)
             && let Place::File(_, known) = &mut file.target
         {
             *known = Some(part);
@@ -137,6 +146,7 @@ enum Plan {
 async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool) -> Plan {
     let Download {
         file,
+        mut known,
         target,
         on_conflict,
     } = download;
@@ -148,31 +158,32 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
             outcome,
         })
     };
-    let mut known: Option<Entry> = None;
     let target = match target {
         Target::Stream(stream) => Place::Stream(Output::new(stream)),
-        Target::Path(path) => Place::File(path, None),
-        Target::Folder(folder) => match &file {
-            FileRef::Name(name) => Place::File(folder.join(name.leaf()), None),
-            FileRef::Id(_) => match stat_file(client, &file).await {
-                Ok(entry) => {
-                    let path = folder.join(entry.name.leaf());
-                    known = Some(entry);
-                    Place::File(path, None)
-                }
-                Err(failure) => return finished(None, &file, Err(failure)),
-            },
-        },
+        Target::Path(path) => Place::file(LocalPlace::Path(path)),
+        Target::Tree(top, name) => Place::file(LocalPlace::Named(top, name)),
+        Target::Folder(folder) => {
+            let leaf = match (&file, &known) {
+                (FileRef::Name(name), _) => name.leaf().to_owned(),
+                (FileRef::Id(_), Some(entry)) => entry.name.leaf().to_owned(),
+                (FileRef::Id(_), None) => match stat_file(client, &file).await {
+                    Ok(entry) => known.insert(entry).name.leaf().to_owned(),
+                    Err(failure) => return finished(None, &file, Err(failure)),
+                },
+            };
+            Place::file(LocalPlace::Path(folder.join(leaf)))
+        }
     };
-    let path = match &target {
-        Place::File(path, _) => Some(path.clone()),
+    let place = match &target {
+        Place::File(place, _) => Some(place),
         Place::Stream(_) => None,
     };
-    let stands = match &path {
-        Some(path) => std::fs::symlink_metadata(path).is_ok(),
-        None => false,
+    let path = place.map(LocalPlace::path);
+    let stands = match place.map(LocalPlace::standing).transpose() {
+        Ok(stands) => stands.flatten(),
+        Err(failure) => return finished(path, &file, Err(failure)),
     };
-    if stands || dry_run {
+    if stands.is_some() || dry_run {
         let entry = match known {
             Some(entry) => Ok(entry),
             None => stat_file(client, &file).await,
@@ -182,8 +193,8 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
             Err(failure) => return finished(path, &file, Err(failure)),
         };
         let name = FileRef::Name(entry.name.clone());
-        let decided = match &path {
-            Some(path) if stands => conflict(path.clone(), entry.clone(), on_conflict).await,
+        let decided = match (place, stands) {
+            (Some(place), Some(kind)) => conflict(place, kind, entry.clone(), on_conflict).await,
             _ => Ok(None),
         };
         let done = |status| Done {
@@ -198,6 +209,7 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
             Ok(None) if dry_run => return finished(path, &name, Ok(done(Status::WouldTransfer))),
             Ok(None) => {}
         }
+        known = Some(entry);
     }
     Plan::Fetch(Pending {
         index,
@@ -205,6 +217,7 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
         target,
         on_conflict,
         entry: None,
+        announced: known.map_or(0, |entry| entry.size),
         offset: 0,
         received: 0,
     })
@@ -224,14 +237,15 @@ fn folder_refused(name: &FileRef) -> Failure {
     )
 }
 
-/// What to do about a local file that has the name: a status when that is all, `None` to fetch.
+/// What to do about what stands where the file is to go: a status when that is all, `None` to fetch.
 async fn conflict(
-    path: PathBuf,
+    place: &LocalPlace,
+    stands: FileKind,
     entry: Entry,
     on_conflict: OnConflict,
 ) -> Result<Option<Status>, Failure> {
-    if path.is_dir() {
-        let message = format!("{} is a folder, not a file", local::shown(&path));
+    if stands == FileKind::Folder {
+        let message = format!("{} is a folder, not a file", local::shown(&place.path()));
         return Err(Failure::new(ErrorCode::Conflict, message));
     }
     match on_conflict {
@@ -239,20 +253,21 @@ async fn conflict(
         OnConflict::Skip => Ok(Some(Status::Skipped)),
         OnConflict::Overwrite => {
             // A link that leads nowhere, or a file that may not be read, is replaced all the same.
-            let same = same_content(path, entry).await.unwrap_or(None);
+            let same = same_content(place, entry).await.unwrap_or(None);
             Ok((same == Some(true)).then_some(Status::Unchanged))
         }
         OnConflict::Error => {
-            let same = same_content(path.clone(), entry).await.unwrap_or(None);
-            Err(local::exists(&path, same))
+            let same = same_content(place, entry).await.unwrap_or(None);
+            Err(local::exists(&place.path(), same))
         }
     }
 }
 
 /// Whether the local file has the entry's content; `None` when that cannot be told.
-async fn same_content(path: PathBuf, entry: Entry) -> Result<Option<bool>, Failure> {
+async fn same_content(place: &LocalPlace, entry: Entry) -> Result<Option<bool>, Failure> {
+    let place = place.clone();
     let compare = move || {
-        let mut file = LocalFile::open(&path)?;
+        let mut file = LocalFile::open(&place)?;
         if file.facts.size != entry.size {
             return Ok(Some(false));
         }
@@ -298,7 +313,7 @@ impl Pending {
 
     fn path(&self) -> Option<PathBuf> {
         match &self.target {
-            Place::File(path, _) => Some(path.clone()),
+            Place::File(place, _) => Some(place.path()),
             Place::Stream(_) => None,
         }
     }

@@ -4,7 +4,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::{Pending, Place, Wish};
 use crate::client::link::{self, Heard, Inbox};
-use crate::client::local::{FileSink, LocalSink, Part, StreamSink};
+use crate::client::local::{FileSink, LocalPlace, LocalSink, Part, StreamSink};
 use crate::client::rounds::{Moved, Rounds, going_on};
 use crate::protocol::message::{FileMessage, ServerBody, ServerMessage};
 use crate::protocol::session::Answer;
@@ -136,8 +136,8 @@ impl<'a, 'b> Reception<'a, 'b> {
                     let (sink, hasher) = stream.open(offset)?;
                     Ok((LocalSink::Stream(sink), hasher))
                 }
-                Opened::File(path, entry, on_conflict, part) => {
-                    let (sink, hasher) = FileSink::open(&path, &entry, on_conflict, part, offset)?;
+                Opened::File(place, entry, on_conflict, part) => {
+                    let (sink, hasher) = FileSink::open(&place, &entry, on_conflict, part, offset)?;
                     Ok((LocalSink::File(sink), hasher))
                 }
             }),
@@ -175,16 +175,17 @@ impl<'a, 'b> Reception<'a, 'b> {
             return Err(link::broken("it went on where nobody had come to"));
         }
         let (at, label) = (file.index, entry.name.to_string());
-        let is_new = file.entry.replace(entry.clone()).is_none();
+        let first = file.entry.replace(entry.clone()).is_none();
+        let is_new = first.then_some(file.announced);
         (file.offset, file.received) = (offset, offset);
         let opened = match &mut file.target {
-            Place::File(path, part) => {
-                Opened::File(path.clone(), entry.clone(), file.on_conflict, part.take())
+            Place::File(place, part) => {
+                Opened::File(place.clone(), entry.clone(), file.on_conflict, part.take())
             }
             Place::Stream(output) => Opened::Stream(output.sink()),
         };
-        if is_new {
-            self.rounds.announce(entry.size);
+        if let Some(announced) = is_new {
+            self.rounds.announce(entry.size.saturating_sub(announced));
         }
         let progress = self.rounds.progress;
         progress.begin(at, &label, Some(entry.size), offset);
@@ -226,7 +227,7 @@ impl<'a, 'b> Reception<'a, 'b> {
 }
 
 enum Opened {
-    File(PathBuf, Entry, OnConflict, Option<Box<Part>>),
+    File(LocalPlace, Entry, OnConflict, Option<Box<Part>>),
     Stream(StreamSink),
 }
 

@@ -2,14 +2,15 @@
 
 mod folder;
 mod part;
+mod place;
 mod stream;
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Hasher;
-use crate::disk::FileFacts;
+use crate::disk::{FileFacts, FileKind};
 use crate::protocol::limits::DATA_CHUNK;
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::{Done, Sink, Source};
@@ -17,6 +18,7 @@ use crate::types::{Digest, Entry, Printable};
 
 pub use folder::LocalFolder;
 pub(super) use part::{FileSink, Part};
+pub(super) use place::LocalPlace;
 pub(super) use stream::{Output, StreamSink};
 
 /// Does work on local files, on a blocking thread.
@@ -60,23 +62,13 @@ pub(super) struct LocalFile {
 }
 
 impl LocalFile {
-    /// Opens a regular file. A link that the user named is followed; a FIFO does not block.
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: io::Error| io_failure(path, &error);
-        require_file(path, &std::fs::metadata(path).map_err(failed)?)?;
-        let mut options = OpenOptions::new();
-        options.read(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
-        }
-        let file = options.open(path).map_err(failed)?;
-        require_file(path, &file.metadata().map_err(failed)?)?;
+    /// Opens a regular file.
+    pub(super) fn open(place: &LocalPlace) -> Result<Self, Failure> {
+        let (file, facts) = place.open()?;
         Ok(LocalFile {
-            facts: FileFacts::of(&file).map_err(failed)?,
-            path: path.to_owned(),
+            path: place.path(),
             file,
+            facts,
         })
     }
 
@@ -111,17 +103,19 @@ impl LocalFile {
 }
 
 /// Whether it is a regular file; if not, why it cannot be sent.
-pub(super) fn require_file(path: &Path, metadata: &Metadata) -> Result<(), Failure> {
+fn require_file(path: &Path, kind: FileKind) -> Result<(), Failure> {
     let path = shown(path);
-    if metadata.is_dir() {
-        let message = format!("{path} is a folder; this version sends files only");
-        return Err(Failure::new(ErrorCode::Usage, message));
+    match kind {
+        FileKind::File => Ok(()),
+        FileKind::Folder => {
+            let message = format!("{path} is a folder, not a file");
+            Err(Failure::new(ErrorCode::Usage, message))
+        }
+        FileKind::Link | FileKind::Special => {
+            let message = format!("{path} is not a regular file; '-' sends what a command writes");
+            Err(Failure::new(ErrorCode::Usage, message))
+        }
     }
-    if !metadata.is_file() {
-        let message = format!("{path} is not a regular file; '-' sends what a command writes");
-        return Err(Failure::new(ErrorCode::Usage, message));
-    }
-    Ok(())
 }
 
 /// A local file that is being uploaded.

@@ -1,9 +1,9 @@
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{exists, io_failure, shown};
+use super::{LocalPlace, exists, shown};
 use crate::digest::Hasher;
 use crate::disk::{Folder, Replace, StagedFile};
 use crate::protocol::limits::SEGMENT;
@@ -46,10 +46,9 @@ pub(in crate::client) struct Part {
 
 impl Part {
     /// Finds what there is for this path, if it is worth going on with.
-    pub(in crate::client) fn find(path: &Path) -> Option<Box<Self>> {
-        let (parent, leaf) = split(path).ok()?;
-        let folder = Folder::open(parent).ok()?;
-        let part = partial_name(leaf);
+    pub(in crate::client) fn find(place: &LocalPlace) -> Option<Box<Self>> {
+        let (folder, leaf) = place.parent().ok()?;
+        let part = partial_name(&leaf);
         let size = folder.facts(&part).ok()?.size;
         if size < LEAST {
             return None;
@@ -120,7 +119,7 @@ pub(in crate::client) struct FileSink {
     length: u64,
     reserved: u64,
     folder: Folder,
-    path: PathBuf,
+    place: LocalPlace,
     leaf: String,
     modified: Timestamp,
     executable: bool,
@@ -131,23 +130,25 @@ impl FileSink {
     /// Makes the missing folders and the hidden file, or goes on with that: with the whole part,
     /// unless it begins at 0. Tells the state of the digest, too.
     pub(in crate::client) fn open(
-        path: &Path,
+        place: &LocalPlace,
         entry: &Entry,
         on_conflict: OnConflict,
         mut part: Option<Box<Part>>,
         offset: u64,
     ) -> Result<(Self, Hasher), Failure> {
-        let failed = |error: io::Error| io_failure(path, &error);
-        let (parent, leaf) = split(path).map_err(failed)?;
-        let folder = Folder::create(parent).map_err(failed)?;
+        let failed = |error: io::Error| place.failed(&error);
+        let (folder, leaf) = place.make_parent()?;
         let taken = part.as_mut().and_then(|part| part.staged.take());
         let mut staged = match taken {
             Some(staged) => staged,
-            None => StagedFile::create_or_take(&folder, &partial_name(leaf)).map_err(|error| {
+            None => StagedFile::create_or_take(&folder, &partial_name(&leaf)).map_err(|error| {
                 match error.kind() {
                     ErrorKind::WouldBlock => Failure::new(
                         ErrorCode::Conflict,
-                        format!("{} is being downloaded by another process", shown(path)),
+                        format!(
+                            "{} is being downloaded by another process",
+                            shown(&place.path())
+                        ),
                     ),
                     _ => failed(error),
                 }
@@ -169,8 +170,8 @@ impl FileSink {
             length: offset,
             reserved: 0,
             folder,
-            path: path.to_owned(),
-            leaf: leaf.to_owned(),
+            place: place.clone(),
+            leaf,
             modified: entry.modified,
             executable: entry.executable,
             on_conflict,
@@ -193,7 +194,7 @@ impl FileSink {
     }
 
     fn publish(&mut self) -> Result<PathBuf, Failure> {
-        let failed = |error: io::Error| io_failure(&self.path, &error);
+        let failed = |error: io::Error| self.place.failed(&error);
         let Some(mut staged) = self.staged.take() else {
             return Err(failed(ErrorKind::NotFound.into()));
         };
@@ -206,7 +207,7 @@ impl FileSink {
         let mut leaf = self.leaf.clone();
         for number in 1..=MAX_NUMBERED {
             match staged.publish(&self.folder, &leaf, replace) {
-                Ok(_) => return Ok(self.path.with_file_name(leaf)),
+                Ok(_) => return Ok(self.place.path_beside(&leaf)),
                 Err(error)
                     if error.source.kind() == ErrorKind::AlreadyExists
                         && self.on_conflict == OnConflict::Rename =>
@@ -215,12 +216,12 @@ impl FileSink {
                     leaf = numbered(&self.leaf, number);
                 }
                 Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {
-                    return Err(exists(&self.path, None));
+                    return Err(exists(&self.place.path(), None));
                 }
                 Err(error) => return Err(failed(error.source)),
             }
         }
-        Err(exists(&self.path, None))
+        Err(exists(&self.place.path(), None))
     }
 }
 
@@ -230,7 +231,7 @@ impl Sink for FileSink {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = self.write_ahead(bytes);
-        written.map_err(|error| io_failure(&self.path, &error))
+        written.map_err(|error| self.place.failed(&error))
     }
 
     fn finish(mut self, _digest: Digest, done: Done<PathBuf>) {
@@ -259,16 +260,6 @@ fn whole_segments(bytes: u64) -> u64 {
     bytes - bytes % SEGMENT as u64
 }
 
-/// The folder that a file is in, and its name there.
-fn split(path: &Path) -> io::Result<(&Path, &str)> {
-    let leaf = path.file_name().and_then(|leaf| leaf.to_str());
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    Ok((parent, leaf.ok_or(ErrorKind::InvalidFilename)?))
-}
-
 /// The hidden name beside the real one (contract section 10).
 fn partial_name(leaf: &str) -> String {
     let name = format!(".fileshare-{leaf}.part");
@@ -289,6 +280,8 @@ fn numbered(leaf: &str, number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
     use crate::types::FileName;
 
     #[test]
@@ -311,7 +304,14 @@ mod tests {
     }
 
     fn open(path: &Path, part: Option<Box<Part>>, offset: u64) -> (FileSink, Hasher) {
-        FileSink::open(path, &entry(3 * LEAST), OnConflict::Error, part, offset).unwrap()
+        FileSink::open(
+            &path.into(),
+            &entry(3 * LEAST),
+            OnConflict::Error,
+            part,
+            offset,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -327,11 +327,11 @@ mod tests {
 
         let (mut sink, _) = open(&path, None, 0);
         sink.write(&content).unwrap();
-        assert!(Part::find(&path).is_none(), "it is in use");
+        assert!(Part::find(&path.as_path().into()).is_none(), "it is in use");
         drop(sink);
         assert_eq!(hidden.metadata().unwrap().len(), LEAST);
 
-        let mut part = Part::find(&path).unwrap();
+        let mut part = Part::find(&path.as_path().into()).unwrap();
         assert!(part.beginning().is_none());
         while part.read_on() {}
         let digest = Hasher::digest_of(&content[..LEAST as usize]);
@@ -351,7 +351,7 @@ mod tests {
         let path = folder.path().join("f");
         let hidden = folder.path().join(".fileshare-f.part");
         std::fs::write(&hidden, vec![7; 2 * LEAST as usize + 5]).unwrap();
-        let part = Part::find(&path).unwrap();
+        let part = Part::find(&path.as_path().into()).unwrap();
         assert_eq!(part.length, 2 * LEAST);
         let (sink, hasher) = open(&path, Some(part), 0);
         assert_eq!(hasher.finish(), Hasher::digest_of(b""));

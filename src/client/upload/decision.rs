@@ -1,14 +1,12 @@
-use std::path::PathBuf;
-
 use super::Sent;
 use crate::client::Status;
-use crate::client::local::LocalFile;
+use crate::client::local::{LocalFile, LocalPlace};
 use crate::protocol::{ErrorCode, Failure};
 use crate::types::{Digest, Entry, OnConflict};
 
 /// Decides what to do about a file that stands under the name on the server.
 pub(super) struct Decision {
-    pub(super) path: Option<PathBuf>,
+    pub(super) place: Option<LocalPlace>,
     pub(super) on_conflict: OnConflict,
     /// What was sent before a cut: it may have been stored without our hearing of it.
     pub(super) sent: Option<Sent>,
@@ -55,10 +53,10 @@ impl Decision {
     }
 
     fn compare(&self, standing: &Entry) -> Result<Compared, Failure> {
-        let Some(path) = &self.path else {
+        let Some(place) = &self.place else {
             return Ok(Compared::Unknown);
         };
-        let mut file = LocalFile::open(path)?;
+        let mut file = LocalFile::open(place)?;
         if file.facts.size != standing.size {
             return Ok(Compared::Different(None));
         }

@@ -5,17 +5,17 @@ mod emission;
 mod supervision;
 mod token;
 
-use std::fs::Metadata;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::link::{self, Link};
-use super::local::{self, FileSource, LocalFile, StreamSource};
+use super::local::{self, FileSource, LocalFile, LocalPlace, StreamSource};
 use super::rounds::{Report, Rounds, Unfinished};
 use super::{Client, Done, FileReport, ServerAddress, Source, Status, Upload};
+use crate::disk::FileFacts;
 use crate::protocol::message::{UploadFile, WireConflict};
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::{Opening, OutgoingFile, Progress};
@@ -46,7 +46,7 @@ struct Pending {
 
 /// Where a file comes from.
 enum Origin {
-    File(PathBuf),
+    File(LocalPlace),
     /// `None` once the stream is in use: it cannot be read a second time.
     Stream(Option<Box<dyn Read + Send>>),
 }
@@ -125,8 +125,8 @@ async fn look_at_all(
 ) -> Result<Vec<Result<Pending, Box<FileReport>>>, Failure> {
     let look = move || {
         let looked = (0..).zip(files);
-        let token = |name: &FileName, path: &Path, metadata: &Metadata| {
-            let token = |(tokens, server): &(Tokens, _)| tokens.of(server, name, path, metadata);
+        let token = |name: &FileName, path: &Path, facts: &FileFacts| {
+            let token = |(tokens, server): &(Tokens, _)| tokens.of(server, name, path, facts);
             tokens.as_ref().map_or(0, token)
         };
         Ok(looked
@@ -139,7 +139,7 @@ async fn look_at_all(
 fn look_at(
     index: u32,
     upload: Upload,
-    token: impl Fn(&FileName, &Path, &Metadata) -> u64,
+    token: impl Fn(&FileName, &Path, &FileFacts) -> u64,
 ) -> Result<Pending, Box<FileReport>> {
     let Upload {
         source,
@@ -159,37 +159,26 @@ fn look_at(
         token: 0,
         sent: None,
     };
-    match source {
-        Source::Stream(stream) => pending.source = Origin::Stream(Some(stream)),
-        Source::Path(path) => {
-            let metadata = std::fs::metadata(&path)
-                .map_err(|error| local::io_failure(&path, &error))
-                .and_then(|metadata| local::require_file(&path, &metadata).map(|()| metadata));
-            if let Ok(metadata) = &metadata {
-                pending.token = token(&pending.name, &path, metadata);
-            }
-            pending.source = Origin::File(path);
-            match metadata {
-                Ok(metadata) => {
-                    pending.size = Some(metadata.len());
-                    pending.modified = metadata.modified().ok().map(Timestamp::from);
-                    pending.executable = is_executable(&metadata);
-                }
-                Err(failure) => return Err(Box::new(pending.report(Err(failure)))),
-            }
+    let place = match source {
+        Source::Stream(stream) => {
+            pending.source = Origin::Stream(Some(stream));
+            return Ok(pending);
         }
+        Source::Path(path) => LocalPlace::Path(path),
+        Source::Tree(top, place) => LocalPlace::Found(top, place),
+    };
+    let facts = place.facts();
+    if let Ok(facts) = &facts {
+        pending.size = Some(facts.size);
+        pending.modified = Some(facts.modified);
+        pending.executable = facts.executable;
+        pending.token = token(&pending.name, &place.path(), facts);
     }
-    Ok(pending)
-}
-
-#[cfg(unix)]
-fn is_executable(metadata: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(_metadata: &std::fs::Metadata) -> bool {
-    false
+    pending.source = Origin::File(place);
+    match facts {
+        Ok(_) => Ok(pending),
+        Err(failure) => Err(Box::new(pending.report(Err(failure)))),
+    }
 }
 
 impl Unfinished for Pending {
@@ -208,7 +197,7 @@ impl Pending {
             index: self.index,
             name: FileRef::Name(self.name.clone()),
             path: match &self.source {
-                Origin::File(path) => Some(path.clone()),
+                Origin::File(place) => Some(place.path()),
                 Origin::Stream(_) => None,
             },
             outcome,
@@ -236,8 +225,8 @@ impl Pending {
     /// What is needed to decide about a file that stands under the name, on a blocking thread.
     fn decision(&self) -> Decision {
         Decision {
-            path: match &self.source {
-                Origin::File(path) => Some(path.clone()),
+            place: match &self.source {
+                Origin::File(place) => Some(place.clone()),
                 Origin::Stream(_) => None,
             },
             on_conflict: self.on_conflict,
@@ -268,7 +257,7 @@ impl Origin {
     /// Takes what is needed to open the file on another thread.
     fn begin(&mut self) -> Begun {
         match self {
-            Origin::File(path) => Begun::File(path.clone()),
+            Origin::File(place) => Begun::File(place.clone()),
             Origin::Stream(stream) => stream.take().map_or(Begun::Nothing, Begun::Stream),
         }
     }
@@ -276,7 +265,7 @@ impl Origin {
 
 /// What a file is read from, on the reading thread.
 enum Begun {
-    File(PathBuf),
+    File(LocalPlace),
     Stream(Box<dyn Read + Send>),
     Nothing,
 }
@@ -287,7 +276,7 @@ impl Begun {
             return Opening::Send(Box::new(FileSource::new(file, Some(digest))));
         }
         match self {
-            Begun::File(path) => match LocalFile::open(&path) {
+            Begun::File(place) => match LocalFile::open(&place) {
                 Ok(file) => Opening::Send(Box::new(FileSource::new(file, None))),
                 Err(failure) => Opening::Fail(failure),
             },

@@ -1,4 +1,3 @@
-use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -7,8 +6,8 @@ use tracing::debug;
 
 use crate::client::ServerAddress;
 use crate::digest;
-use crate::disk::{Document, Folder};
-use crate::types::{FileName, Timestamp};
+use crate::disk::{Document, FileFacts, Folder};
+use crate::types::FileName;
 
 /// From this size on a file is worth going on with; a smaller one is sent again in no time.
 const LEAST: u64 = 1024 * 1024;
@@ -50,24 +49,23 @@ impl Tokens {
         server: &ServerAddress,
         name: &FileName,
         path: &Path,
-        metadata: &Metadata,
+        facts: &FileFacts,
     ) -> u64 {
-        let (Ok(path), Ok(modified)) = (path.canonicalize(), metadata.modified()) else {
-            return 0;
-        };
-        if metadata.len() < LEAST {
+        if facts.size < LEAST {
             return 0;
         }
-        let modified = Timestamp::from(modified);
+        let Ok(path) = path.canonicalize() else {
+            return 0;
+        };
         let hash = digest::keyed(
             self.secret(),
             &[
                 server.to_string().as_bytes(),
                 name.as_str().as_bytes(),
                 path.as_os_str().as_encoded_bytes(),
-                &inode(metadata).to_le_bytes(),
-                &metadata.len().to_le_bytes(),
-                &modified.total_nanoseconds().to_le_bytes(),
+                &facts.inode.to_le_bytes(),
+                &facts.size.to_le_bytes(),
+                &facts.modified.total_nanoseconds().to_le_bytes(),
             ],
         );
         let first = hash.iter().take(8);
@@ -95,16 +93,6 @@ fn kept(state: &Path, fresh: [u8; 32]) -> io::Result<[u8; 32]> {
     }
 }
 
-#[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_metadata: &Metadata) -> u64 {
-    0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,8 +113,8 @@ mod tests {
         let path = state.path().join("file");
         std::fs::write(&path, vec![1; LEAST as usize]).unwrap();
         let token = |tokens: &Tokens, server: &str, text: &str| {
-            let metadata = std::fs::metadata(&path).unwrap();
-            tokens.of(&address(server), &name(text), &path, &metadata)
+            let facts = FileFacts::from_std(&std::fs::metadata(&path).unwrap()).unwrap();
+            tokens.of(&address(server), &name(text), &path, &facts)
         };
         let first = Tokens::kept_in(Some(&home));
         let second = Tokens::kept_in(Some(&home));

@@ -90,6 +90,7 @@ pub async fn download(client: &mut Client, observed: &Observed, names: &[&String
     let sinks: Vec<Sink> = names.iter().map(|_| Sink::default()).collect();
     let downloads = names.iter().zip(&sinks).map(|(name, sink)| Download {
         file: reference(name),
+        known: None,
         target: Target::Stream(Box::new(sink.clone())),
         on_conflict: OnConflict::Error,
     });

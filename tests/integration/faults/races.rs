@@ -44,6 +44,7 @@ pub async fn get(client: &mut Client, from: &str) -> Result<Vec<u8>, ErrorCode> 
     let sink = Sink::default();
     let download = Download {
         file: reference(from),
+        known: None,
         target: Target::Stream(Box::new(sink.clone())),
         on_conflict: OnConflict::Error,
     };

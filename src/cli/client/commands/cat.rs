@@ -16,6 +16,7 @@ pub async fn run(session: &mut Session, args: &NameArgs) -> Outcome {
     let file = session.folder.reference(&args.name)?;
     let download = Download {
         file: file.clone(),
+        known: None,
         target: Target::Stream(session.output.content()),
         on_conflict: OnConflict::Error,
     };

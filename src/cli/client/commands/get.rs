@@ -152,6 +152,7 @@ fn plan<'a>(
         }
         plan.downloads.push(Download {
             file,
+            known: None,
             target: match place {
                 Place::Folder(path) => Target::Folder(path.clone()),
                 Place::File(path) => Target::Path(path.clone()),
