@@ -7,7 +7,7 @@ use super::plan::{Clash, Demands, Plan, Removals, Transfer, plan};
 use super::read::{Sides, open_local, read};
 use super::side::Kind;
 use super::{Direction, Sync, SyncReport, SyncSummary};
-use crate::client::local::{LocalFolder, blocking, io_failure, shown};
+use crate::client::local::{LocalFolder, blocking, shown};
 use crate::client::{
     Client, Done, Download, FileReport, ListQuery, Removal, Source, Status, Target, Upload,
 };
@@ -146,14 +146,17 @@ impl Run<'_> {
                     continue;
                 }
             };
-            let path = self.path(&transfer.name);
             if transfer.waits && self.sync.dry_run {
                 self.tell_waiting(transfer);
                 continue;
             }
+            let (Some(tree), Some(file)) = (&self.sides.tree, self.sides.local.get(&transfer.name))
+            else {
+                continue;
+            };
             let standing = transfer.standing.as_ref();
             uploads.push(Upload {
-                source: Source::Path(path),
+                source: Source::Tree(tree.top.clone(), file.place.clone()),
                 name,
                 on_conflict: on_conflict(transfer),
                 precondition: Precondition {
@@ -181,16 +184,17 @@ impl Run<'_> {
         if plan.make.is_empty() && plan.transfers.is_empty() {
             return Ok(());
         }
-        if !self.sync.dry_run {
-            let top = open_local(&self.sync.local).await?;
-            for name in &plan.make {
-                let outcome = make_local(&top, name).await;
-                self.tell_made(name, outcome);
-            }
-        } else {
-            for name in &plan.make {
-                self.tell_made(name, Ok(()));
-            }
+        let top = match (&self.sides.tree, self.sync.dry_run) {
+            (Some(tree), _) => Some(tree.top.clone()),
+            (None, false) => Some(open_local(&self.sync.local).await?),
+            (None, true) => None,
+        };
+        for name in &plan.make {
+            let outcome = match (&top, self.sync.dry_run) {
+                (Some(top), false) => make_local(top, name).await,
+                _ => Ok(()),
+            };
+            self.tell_made(name, outcome);
         }
         let mut downloads = Vec::new();
         for transfer in &plan.transfers {
@@ -201,14 +205,21 @@ impl Run<'_> {
                     continue;
                 }
             };
-            let path = self.path(&transfer.name);
-            if transfer.waits && self.sync.dry_run {
+            let Some(top) = top
+                .as_ref()
+                .filter(|_| !(transfer.waits && self.sync.dry_run))
+            else {
                 self.tell_waiting(transfer);
                 continue;
-            }
+            };
+            let standing = self.sides.local.get(&transfer.name);
             downloads.push(Download {
                 file: FileRef::Name(name),
-                target: Target::Path(path),
+                known: self.sides.remote.get(&transfer.name).cloned(),
+                target: match standing.filter(|_| transfer.standing.is_some()) {
+                    Some(standing) => Target::Standing(top.clone(), Box::new(standing.clone())),
+                    None => Target::Tree(top.clone(), transfer.name.clone()),
+                },
                 on_conflict: on_conflict(transfer),
             });
         }
@@ -408,7 +419,8 @@ impl Run<'_> {
         (self.report)(SyncReport::File(file));
     }
 
-    /// In a dry run: nobody can be asked about a file before what is in its way is removed.
+    /// In a dry run: nobody can be asked about a file before the folder that it goes to is there,
+    /// and what is in its way is removed.
     fn tell_waiting(&mut self, transfer: &Transfer) {
         let done = Done {
             status: Status::WouldTransfer,
@@ -471,10 +483,5 @@ fn describe(clash: &Clash, sync: &Sync) -> Failure {
 
 async fn make_local(top: &LocalFolder, name: &FileName) -> Result<(), Failure> {
     let (top, name) = (top.clone(), name.clone());
-    let make = move || {
-        let made = top.folder.make_folders(&name);
-        let path = top.path.join(name.as_str());
-        made.map(drop).map_err(|error| io_failure(&path, &error))
-    };
-    blocking(make).await
+    blocking(move || top.make(&name).map(drop)).await
 }
