@@ -2,7 +2,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use super::{ClientError, LocalFolder};
+use super::{ClientError, LocalEntry, LocalFolder};
 use crate::types::{Entry, FileName, FileRef, OnConflict, Precondition};
 
 /// One file to upload.
@@ -53,6 +53,9 @@ pub enum Target {
     /// Below this folder, under this name. Missing folders on the way are made, and links there are
     /// not followed.
     Tree(LocalFolder, FileName),
+    /// In place of this file, which a walk of the folder has found, unless it is another one by
+    /// then.
+    Standing(LocalFolder, Box<LocalEntry>),
     /// A stream, such as standard output. What was written is only known to be right at the end.
     Stream(Box<dyn Write + Send>),
 }
@@ -75,6 +78,10 @@ impl fmt::Debug for Target {
             Target::Path(path) => f.debug_tuple("Path").field(path).finish(),
             Target::Folder(path) => f.debug_tuple("Folder").field(path).finish(),
             Target::Tree(top, name) => f.debug_tuple("Tree").field(&top.path).field(name).finish(),
+            Target::Standing(top, file) => {
+                let place = (&top.path, &file.place);
+                f.debug_tuple("Standing").field(&place).finish()
+            }
             Target::Stream(_) => f.write_str("Stream"),
         }
     }

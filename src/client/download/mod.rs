@@ -164,6 +164,7 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
         Target::Stream(stream) => Place::Stream(Output::new(stream)),
         Target::Path(path) => Place::file(LocalPlace::Path(path)),
         Target::Tree(top, name) => Place::file(LocalPlace::Named(top, name)),
+        Target::Standing(top, file) => Place::file(LocalPlace::Standing(top, file)),
         Target::Folder(folder) => {
             let leaf = match (&file, &known) {
                 (FileRef::Name(name), _) => name.leaf().to_owned(),

@@ -204,6 +204,7 @@ impl FileSink {
             OnConflict::Overwrite => Replace::Allowed,
             OnConflict::Error | OnConflict::Skip | OnConflict::Rename => Replace::Never,
         };
+        self.place.check_replaceable(&self.folder, &self.leaf)?;
         let mut leaf = self.leaf.clone();
         for number in 1..=MAX_NUMBERED {
             match staged.publish(&self.folder, &leaf, replace) {

@@ -3,6 +3,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{LocalFolder, io_failure, require_file};
+use crate::client::tree::LocalEntry;
 use crate::disk::{FileFacts, FileKind, Folder};
 use crate::protocol::{ErrorCode, Failure};
 use crate::types::FileName;
@@ -16,6 +17,8 @@ pub(in crate::client) enum LocalPlace {
     Found(LocalFolder, PathBuf),
     /// Under a name below the folder, whoever gave the name: no link is followed.
     Named(LocalFolder, FileName),
+    /// In the place of this file that a walk of the folder has found, if it is still that one.
+    Standing(LocalFolder, Box<LocalEntry>),
 }
 
 impl From<&Path> for LocalPlace {
@@ -31,6 +34,7 @@ impl LocalPlace {
             LocalPlace::Path(path) => path.clone(),
             LocalPlace::Found(folder, place) => folder.path.join(place),
             LocalPlace::Named(folder, name) => folder.path_of(name),
+            LocalPlace::Standing(folder, file) => folder.path.join(&file.place),
         }
     }
 
@@ -42,8 +46,11 @@ impl LocalPlace {
             LocalPlace::Named(folder, name) => {
                 parent(&folder.folder, name).and_then(|folder| folder.open_file(name.leaf()))
             }
+            LocalPlace::Standing(folder, file) => folder.folder.file_below(&file.place),
         };
-        opened.map_err(|error| self.failed(&error))
+        let (file, facts) = opened.map_err(|error| self.failed(&error))?;
+        self.check_standing(&facts)?;
+        Ok((file, facts))
     }
 
     /// What the regular file is.
@@ -55,9 +62,11 @@ impl LocalPlace {
             }
             LocalPlace::Found(folder, place) => folder.folder.facts_below(place),
             LocalPlace::Named(folder, name) => facts_of(&folder.folder, name),
+            LocalPlace::Standing(folder, file) => folder.folder.facts_below(&file.place),
         };
         let facts = facts.map_err(|error| self.failed(&error))?;
         require_file(&path, facts.kind)?;
+        self.check_standing(&facts)?;
         Ok(facts)
     }
 
@@ -78,6 +87,10 @@ impl LocalPlace {
             LocalPlace::Named(folder, name) => {
                 facts_of(&folder.folder, name).map(|facts| facts.kind)
             }
+            LocalPlace::Standing(folder, file) => match folder.folder.facts_below(&file.place) {
+                Ok(facts) => return self.check_standing(&facts).map(|()| Some(facts.kind)),
+                Err(error) => Err(error),
+            },
         };
         match kind {
             Ok(kind) => Ok(Some(kind)),
@@ -99,6 +112,12 @@ impl LocalPlace {
             LocalPlace::Named(folder, name) => {
                 Ok((parent(&folder.folder, name)?, name.leaf().to_owned()))
             }
+            LocalPlace::Standing(folder, file) => {
+                let leaf = file.place.file_name().and_then(|leaf| leaf.to_str());
+                let leaf = leaf.ok_or(ErrorKind::InvalidFilename)?;
+                let parent = file.place.parent().unwrap_or(Path::new(""));
+                Ok((folder.folder.folder_below(parent)?, leaf.to_owned()))
+            }
         }
     }
 
@@ -110,7 +129,7 @@ impl LocalPlace {
                 let (parent, leaf) = split(path).map_err(failed)?;
                 Ok((Folder::create(parent).map_err(failed)?, leaf.to_owned()))
             }
-            LocalPlace::Found(..) => self.parent().map_err(failed),
+            LocalPlace::Found(..) | LocalPlace::Standing(..) => self.parent().map_err(failed),
             LocalPlace::Named(top, name) => {
                 let folder = match name.folder() {
                     Some(folder) => top.make(&folder)?,
@@ -118,6 +137,29 @@ impl LocalPlace {
                 };
                 Ok((folder, name.leaf().to_owned()))
             }
+        }
+    }
+
+    /// That what stands there, if anything does, is what is to be replaced.
+    pub(in crate::client) fn check_replaceable(
+        &self,
+        folder: &Folder,
+        leaf: &str,
+    ) -> Result<(), Failure> {
+        match (self, folder.facts(leaf)) {
+            (LocalPlace::Standing(..), Ok(facts)) => self.check_standing(&facts),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_standing(&self, now: &FileFacts) -> Result<(), Failure> {
+        match self {
+            LocalPlace::Standing(_, file) if !file.facts.same_file(now) => {
+                let path = super::shown(&self.path());
+                let message = format!("{path} changed meanwhile, and is left as it is");
+                Err(Failure::new(ErrorCode::Conflict, message))
+            }
+            _ => Ok(()),
         }
     }
 

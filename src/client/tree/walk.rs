@@ -246,7 +246,10 @@ impl Through {
 fn is_own(leaf: &OsStr) -> bool {
     let leaf = leaf.as_encoded_bytes();
     let rest = leaf.strip_prefix(RESERVED_PREFIX.as_bytes());
-    rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with(b"-") && rest.ends_with(b".part")))
+    rest.is_some_and(|rest| match rest {
+        b"" | b"-trash" => true,
+        rest => rest.starts_with(b"-") && rest.ends_with(b".part"),
+    })
 }
 
 /// The name of something in a folder.

@@ -1,0 +1,487 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::attic::Attic;
+use super::plan::{Clash, Demands, Plan, Removals, Transfer, plan};
+use super::read::{Sides, open_local, read};
+use super::side::Kind;
+use super::{Direction, Sync, SyncReport, SyncSummary};
+use crate::client::local::{LocalFolder, blocking, shown};
+use crate::client::{
+    Client, Done, Download, FileReport, ListQuery, Removal, Source, Status, Target, Upload,
+};
+use crate::protocol::{ErrorCode, Failure};
+use crate::transfer::Progress;
+use crate::types::{FileName, FileRef, Item, OnConflict, Precondition};
+
+pub(super) async fn carry_out(
+    client: &mut Client,
+    sync: &Sync,
+    progress: Arc<dyn Progress>,
+    report: &mut (dyn FnMut(SyncReport) + Send),
+) -> Result<SyncSummary, Failure> {
+    let mut sides = read(client, sync).await?;
+    let (source, destination) = match sync.direction {
+        Direction::Up => (&sides.here, &sides.there),
+        Direction::Down => (&sides.there, &sides.here),
+    };
+    let demands = Demands {
+        delete: sync.delete,
+        checksum: sync.checksum,
+    };
+    let plan = plan(source, destination, demands);
+    let refusal = refusal(sync, &sides, &plan);
+    if let Some(refusal) = refusal.clone().filter(|_| !sync.dry_run) {
+        return Err(refusal);
+    }
+    if let Some(tree) = &mut sides.tree {
+        for skipped in std::mem::take(&mut tree.skipped) {
+            report(SyncReport::Skipped(skipped));
+        }
+    }
+    let mut run = Run {
+        client,
+        sync,
+        sides,
+        progress,
+        report,
+        failures: 0,
+        summary: SyncSummary {
+            equal: plan.equal,
+            equal_bytes: plan.equal_bytes,
+            ..SyncSummary::default()
+        },
+        attic: None,
+    };
+    run.all(plan).await?;
+    let summary = run.summary;
+    // A dry run has shown what would be wrong.
+    refusal.map_or(Ok(summary), Err)
+}
+
+/// Why nothing is done at all: what is removed for want of a source may not have been meant.
+fn refusal(sync: &Sync, sides: &Sides, plan: &Plan) -> Option<Failure> {
+    let removed = plan.before.count() + plan.after.count();
+    if !sync.delete {
+        return None;
+    }
+    let refuse = |message| Some(Failure::new(ErrorCode::Conflict, message));
+    if let Some(incomplete) = &sides.incomplete {
+        let message = format!("{incomplete}; nothing was changed: what is in there may be missed");
+        return refuse(message);
+    }
+    let source = match sync.direction {
+        Direction::Up => &sides.here,
+        Direction::Down => &sides.there,
+    };
+    if source.files.is_empty() && removed > 0 {
+        let message = format!(
+            "there is no file in the source, and --delete would remove all {removed} from the destination; nothing was changed"
+        );
+        return refuse(message);
+    }
+    match sync.max_delete {
+        Some(most) if removed > most => refuse(format!(
+            "{removed} files and folders would be removed, and --max-delete allows {most}; nothing was changed"
+        )),
+        _ => None,
+    }
+}
+
+struct Run<'a> {
+    client: &'a mut Client,
+    sync: &'a Sync,
+    sides: Sides,
+    progress: Arc<dyn Progress>,
+    report: &'a mut (dyn FnMut(SyncReport) + Send),
+    failures: u64,
+    summary: SyncSummary,
+    attic: Option<Attic>,
+}
+
+impl Run<'_> {
+    async fn all(&mut self, plan: Plan) -> Result<(), Failure> {
+        for clash in &plan.clashes {
+            let failure = describe(clash, self.sync);
+            self.tell_file(&clash.name, Err(failure));
+        }
+        self.remove(&plan.before).await?;
+        match self.sync.direction {
+            Direction::Up => self.upload(&plan).await?,
+            Direction::Down => self.download(&plan).await?,
+        }
+        if self.failures > 0 {
+            self.summary.spared = plan.after.count();
+        } else {
+            self.remove(&plan.after).await?;
+        }
+        self.summary.trash = self.attic.as_ref().and_then(Attic::path);
+        Ok(())
+    }
+
+    async fn upload(&mut self, plan: &Plan) -> Result<(), Failure> {
+        let mut names = Vec::new();
+        for name in &plan.make {
+            match self.full(name) {
+                Ok(full) => names.push(full),
+                Err(failure) => self.tell_made(name, Err(failure)),
+            }
+        }
+        let (failures, report) = (&mut self.failures, &mut self.report);
+        self.client
+            .make_folders(&names, self.sync.dry_run, &mut |place, outcome| {
+                *failures += u64::from(outcome.is_err());
+                if let Some(name) = names.get(place).cloned() {
+                    report(SyncReport::Made { name, outcome });
+                }
+            })
+            .await?;
+        let mut uploads = Vec::new();
+        for transfer in &plan.transfers {
+            let name = match self.full(&transfer.name) {
+                Ok(name) => name,
+                Err(failure) => {
+                    self.tell_file(&transfer.name, Err(failure));
+                    continue;
+                }
+            };
+            if transfer.waits && self.sync.dry_run {
+                self.tell_waiting(transfer);
+                continue;
+            }
+            let (Some(tree), Some(file)) = (&self.sides.tree, self.sides.local.get(&transfer.name))
+            else {
+                continue;
+            };
+            let standing = transfer.standing.as_ref();
+            uploads.push(Upload {
+                source: Source::Tree(tree.top.clone(), file.place.clone()),
+                name,
+                on_conflict: on_conflict(transfer),
+                precondition: Precondition {
+                    if_match: standing.and_then(|standing| standing.id),
+                },
+            });
+        }
+        if uploads.is_empty() {
+            return Ok(());
+        }
+        let (failures, report) = (&mut self.failures, &mut self.report);
+        let mut tell = |file: FileReport| {
+            *failures += u64::from(file.outcome.is_err());
+            report(SyncReport::File(file));
+        };
+        let progress = self.progress.clone();
+        let sent = self
+            .client
+            .put(uploads, self.sync.dry_run, progress, &mut tell);
+        self.summary.sent += sent.await?;
+        Ok(())
+    }
+
+    async fn download(&mut self, plan: &Plan) -> Result<(), Failure> {
+        if plan.make.is_empty() && plan.transfers.is_empty() {
+            return Ok(());
+        }
+        let top = match (&self.sides.tree, self.sync.dry_run) {
+            (Some(tree), _) => Some(tree.top.clone()),
+            (None, false) => Some(open_local(&self.sync.local).await?),
+            (None, true) => None,
+        };
+        for name in &plan.make {
+            let outcome = match (&top, self.sync.dry_run) {
+                (Some(top), false) => make_local(top, name).await,
+                _ => Ok(()),
+            };
+            self.tell_made(name, outcome);
+        }
+        let mut downloads = Vec::new();
+        for transfer in &plan.transfers {
+            let name = match self.full(&transfer.name) {
+                Ok(name) => name,
+                Err(failure) => {
+                    self.tell_file(&transfer.name, Err(failure));
+                    continue;
+                }
+            };
+            let Some(top) = top
+                .as_ref()
+                .filter(|_| !(transfer.waits && self.sync.dry_run))
+            else {
+                self.tell_waiting(transfer);
+                continue;
+            };
+            let standing = self.sides.local.get(&transfer.name);
+            downloads.push(Download {
+                file: FileRef::Name(name),
+                known: self.sides.remote.get(&transfer.name).cloned(),
+                target: match standing.filter(|_| transfer.standing.is_some()) {
+                    Some(standing) => Target::Standing(top.clone(), Box::new(standing.clone())),
+                    None => Target::Tree(top.clone(), transfer.name.clone()),
+                },
+                on_conflict: on_conflict(transfer),
+            });
+        }
+        if downloads.is_empty() {
+            return Ok(());
+        }
+        let (failures, report) = (&mut self.failures, &mut self.report);
+        let mut tell = |file: FileReport| {
+            *failures += u64::from(file.outcome.is_err());
+            report(SyncReport::File(file));
+        };
+        let progress = self.progress.clone();
+        let sent = self
+            .client
+            .get(downloads, self.sync.dry_run, progress, &mut tell);
+        self.summary.sent += sent.await?;
+        Ok(())
+    }
+
+    async fn remove(&mut self, removals: &Removals) -> Result<(), Failure> {
+        match self.sync.direction {
+            _ if self.sync.dry_run => {
+                self.tell_removals(removals);
+                Ok(())
+            }
+            Direction::Up => self.remove_there(removals).await,
+            Direction::Down => self.remove_here(removals).await,
+        }
+    }
+
+    fn tell_removals(&mut self, removals: &Removals) {
+        for (name, seen) in &removals.files {
+            self.tell_removed(name, Some(seen.size), Ok(true));
+        }
+        for name in &removals.empty {
+            self.tell_removed(name, None, Ok(true));
+        }
+    }
+
+    /// Removes files on the server, each only if it is the one that was seen, and then the folders
+    /// that have nothing in them.
+    async fn remove_there(&mut self, removals: &Removals) -> Result<(), Failure> {
+        let mut names = Vec::new();
+        let mut requests = Vec::new();
+        for (name, seen) in &removals.files {
+            let full = self.called(name);
+            names.push((name, seen.size));
+            requests.push(Removal {
+                file: FileRef::Name(full),
+                recursive: false,
+                precondition: Precondition { if_match: seen.id },
+            });
+        }
+        let mut outcomes = Vec::new();
+        let mut note = |_, outcome: Result<_, Failure>| outcomes.push(outcome);
+        self.client.remove_all(requests, false, &mut note).await?;
+        for ((name, size), outcome) in names.into_iter().zip(outcomes) {
+            let outcome = gone(outcome.map(|removed| removed.kept));
+            self.tell_removed(name, Some(size), outcome);
+        }
+        self.remove_folders_there(removals).await
+    }
+
+    async fn remove_folders_there(&mut self, removals: &Removals) -> Result<(), Failure> {
+        let mut doomed: BTreeSet<&FileName> = removals.emptied.iter().collect();
+        doomed.extend(&removals.empty);
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        // Somebody may have put something there meanwhile.
+        let mut alive = BTreeSet::new();
+        let query = ListQuery {
+            folder: self.sync.remote.clone(),
+            ..ListQuery::default()
+        };
+        let folder = self.sync.remote.as_ref();
+        self.client
+            .list(&query, &mut |item| {
+                let name = match folder {
+                    Some(folder) => item.name().relative_to(folder),
+                    None => Some(item.name().clone()),
+                };
+                if let (Item::File(_), Some(name)) = (&item, name) {
+                    alive.extend(name.ancestors());
+                }
+            })
+            .await?;
+        doomed.retain(|name| !alive.contains(*name));
+        // A folder goes with the folders in it.
+        let topmost = |name: &&FileName| !name.ancestors().any(|above| doomed.contains(&above));
+        let topmost: Vec<&FileName> = doomed.iter().copied().filter(topmost).collect();
+        let request = |name: &FileName| Removal {
+            file: FileRef::Name(name.clone()),
+            recursive: true,
+            precondition: Precondition::default(),
+        };
+        let requests = topmost.iter().map(|name| self.called(name));
+        let requests = requests.map(|name| request(&name)).collect();
+        let mut outcomes = Vec::new();
+        let mut note = |_, outcome: Result<_, Failure>| outcomes.push(outcome);
+        self.client.remove_all(requests, false, &mut note).await?;
+        let outcomes = outcomes.into_iter();
+        let outcomes = outcomes.map(|outcome| gone(outcome.map(|removed| removed.kept)));
+        let outcomes: BTreeMap<&FileName, Result<bool, Failure>> =
+            topmost.into_iter().zip(outcomes).collect();
+        for name in &removals.empty {
+            let above = name.ancestors().find_map(|above| outcomes.get(&above));
+            if let Some(outcome) = outcomes.get(name).or(above).cloned() {
+                self.tell_removed(name, None, outcome);
+            }
+        }
+        let implied = |name: &&FileName| !removals.empty.contains(name);
+        for (name, outcome) in &outcomes {
+            if let Err(failure) = outcome
+                && implied(name)
+            {
+                self.tell_removed(name, None, Err(failure.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves local files into the local trash, each only if it is the one that was seen, and removes
+    /// the folders that have nothing in them.
+    async fn remove_here(&mut self, removals: &Removals) -> Result<(), Failure> {
+        let Some(tree) = &self.sides.tree else {
+            return Ok(());
+        };
+        let mut attic = self.attic.take().unwrap_or_else(|| Attic::new(&tree.top));
+        for (name, seen) in &removals.files {
+            let Some(file) = self.sides.local.get(name).cloned() else {
+                continue;
+            };
+            let kept = move || {
+                let kept = attic.keep(&file);
+                Ok((attic, kept))
+            };
+            let (back, kept) = blocking(kept).await?;
+            attic = back;
+            self.tell_removed(name, Some(seen.size), gone(kept.map(|()| true)));
+        }
+        // What is inside goes first.
+        let folders: BTreeSet<FileName> = removals
+            .empty
+            .iter()
+            .chain(&removals.emptied)
+            .cloned()
+            .collect();
+        for name in folders.into_iter().rev() {
+            let folder = name.clone();
+            let removed = move || {
+                let removed = attic.remove_folder(&folder);
+                Ok((attic, removed))
+            };
+            let (back, removed) = blocking(removed).await?;
+            attic = back;
+            match removed {
+                Err(failure) => self.tell_removed(&name, None, Err(failure)),
+                Ok(true) if removals.empty.contains(&name) => {
+                    self.tell_removed(&name, None, Ok(false));
+                }
+                Ok(_) => {}
+            }
+        }
+        self.attic = Some(attic);
+        Ok(())
+    }
+
+    /// The whole name on the server; a local one can be too long for that.
+    fn full(&self, name: &FileName) -> Result<FileName, Failure> {
+        let full = FileName::inside(self.sync.remote.as_ref(), name);
+        full.map_err(|error| Failure::new(ErrorCode::InvalidName, format!("{name}: {error}")))
+    }
+
+    /// The same to speak of it.
+    fn called(&self, name: &FileName) -> FileName {
+        self.full(name).unwrap_or_else(|_| name.clone())
+    }
+
+    /// Where a file is on this side, or is to be.
+    fn path(&self, name: &FileName) -> PathBuf {
+        let place = match self.sides.local.get(name) {
+            Some(file) => file.place.clone(),
+            None => name.parts().collect(),
+        };
+        self.sync.local.join(place)
+    }
+
+    fn tell_file(&mut self, name: &FileName, outcome: Result<Done, Failure>) {
+        self.failures += u64::from(outcome.is_err());
+        let file = FileReport {
+            index: 0,
+            name: FileRef::Name(self.called(name)),
+            path: Some(self.path(name)),
+            outcome,
+        };
+        (self.report)(SyncReport::File(file));
+    }
+
+    /// In a dry run: nobody can be asked about a file before the folder that it goes to is there,
+    /// and what is in its way is removed.
+    fn tell_waiting(&mut self, transfer: &Transfer) {
+        let done = Done {
+            status: Status::WouldTransfer,
+            entry: self.sides.remote.get(&transfer.name).cloned(),
+            size: Some(transfer.source.size),
+            sent: 0,
+        };
+        self.tell_file(&transfer.name, Ok(done));
+    }
+
+    fn tell_made(&mut self, name: &FileName, outcome: Result<(), Failure>) {
+        self.failures += u64::from(outcome.is_err());
+        let name = self.called(name);
+        (self.report)(SyncReport::Made { name, outcome });
+    }
+
+    fn tell_removed(&mut self, name: &FileName, size: Option<u64>, outcome: Result<bool, Failure>) {
+        self.failures += u64::from(outcome.is_err());
+        let removed = SyncReport::Removed {
+            name: self.called(name),
+            path: (self.sync.direction == Direction::Down).then(|| self.path(name)),
+            size,
+            outcome,
+        };
+        (self.report)(removed);
+    }
+}
+
+/// What is not there any more need not be removed.
+fn gone(outcome: Result<bool, Failure>) -> Result<bool, Failure> {
+    match outcome {
+        Err(failure) if failure.code == ErrorCode::NotFound => Ok(true),
+        other => other,
+    }
+}
+
+fn on_conflict(transfer: &Transfer) -> OnConflict {
+    match transfer.standing {
+        Some(_) => OnConflict::Overwrite,
+        None => OnConflict::Error,
+    }
+}
+
+fn describe(clash: &Clash, sync: &Sync) -> Failure {
+    let side = match sync.direction {
+        Direction::Up => "on the server",
+        Direction::Down => "here",
+    };
+    let by = match sync.direction {
+        Direction::Up => clash.by.to_string(),
+        Direction::Down => shown(&sync.local.join(clash.by.as_str())),
+    };
+    let message = match clash.kind {
+        Kind::File => format!("{by} is a file {side}, and a folder in the source"),
+        Kind::Folder => format!("{by} is a folder {side}, and a file in the source"),
+        Kind::Untouched => format!("{by} {side} is left as it is, and is in the way"),
+    };
+    Failure::new(ErrorCode::Conflict, message)
+}
+
+async fn make_local(top: &LocalFolder, name: &FileName) -> Result<(), Failure> {
+    let (top, name) = (top.clone(), name.clone());
+    blocking(move || top.make(&name).map(drop)).await
+}
