@@ -335,7 +335,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outbox<S> {
             | ServerBody::Sessions { .. }
             | ServerBody::Trash { .. }
             | ServerBody::Table { .. }
-            | ServerBody::Undone { .. } => MAX_PAGE_BODY,
+            | ServerBody::Undone { .. }
+            | ServerBody::Signature { .. } => MAX_PAGE_BODY,
             _ => MAX_MESSAGE_BODY,
         };
         let message = ServerMessage { number, body };
