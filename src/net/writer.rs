@@ -1,5 +1,6 @@
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -8,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::pace::Pace;
 use super::{NetError, Rate, Throttle};
 use crate::protocol::frame::{FrameHeader, FrameKind, HEADER_BYTES};
+use crate::protocol::limits::RATE_WINDOW;
 use crate::protocol::{Content, codec};
 
 /// Writes frames: small ones are gathered, large ones go out as they are.
@@ -23,6 +25,8 @@ pub struct FrameWriter<W> {
     whole: bool,
     /// How fast the other side, and the way there, take what is written.
     rate: Rate,
+    /// How long the other side may take nothing at all.
+    patience: Duration,
 }
 
 /// What is gathered at most before it is written.
@@ -40,12 +44,18 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             throttle,
             whole: true,
             rate: Rate::default(),
+            patience: RATE_WINDOW,
         }
     }
 
     /// How fast what is written is taken; time in which nothing was written does not count.
     pub fn rate(&self) -> Rate {
         self.rate
+    }
+
+    /// From now on the other side is given up sooner when it takes nothing at all.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Whether all that has left are whole frames and what is gathered follows them, so that the
@@ -107,6 +117,14 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.stream
     }
 
+    /// Sends bytes as they are, where no frames go any more: it is not whole again after that.
+    pub async fn raw(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        let written = self.write_out(bytes).await;
+        self.whole = false;
+        written?;
+        self.stream.flush().await.map_err(NetError::Cut)
+    }
+
     /// Writes out all that was gathered.
     pub async fn flush(&mut self) -> Result<(), NetError> {
         if !self.buffer.is_empty() {
@@ -142,15 +160,16 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         while !(gathered.is_empty() && body.is_empty()) {
             let slices = [IoSlice::new(gathered), IoSlice::new(body)];
             let started = Instant::now();
-            let written = match timeout(pace.allowed(), self.stream.write_vectored(&slices)).await {
+            let allowed = pace.allowed().min(self.patience);
+            let written = match timeout(allowed, self.stream.write_vectored(&slices)).await {
                 Ok(Ok(0)) => return Err(NetError::Cut(std::io::ErrorKind::WriteZero.into())),
                 Ok(Ok(written)) => written,
                 Ok(Err(error)) => return Err(NetError::Cut(error)),
+                Err(_) if allowed == self.patience => return Err(stopped()),
                 Err(_) => 0,
             };
             *pace.waited() += started.elapsed();
-            pace.add(written as u64)
-                .map_err(|_| NetError::Timeout("the other side stopped reading"))?;
+            pace.add(written as u64).map_err(|_| stopped())?;
             let from_gathered = written.min(gathered.len());
             gathered = gathered.get(from_gathered..).unwrap_or_default();
             body = body.get(written - from_gathered..).unwrap_or_default();
@@ -162,6 +181,10 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.buffer.shrink_to(GATHER);
         Ok(())
     }
+}
+
+fn stopped() -> NetError {
+    NetError::Timeout("the other side stopped reading")
 }
 
 #[cfg(test)]

@@ -82,3 +82,6 @@ pub const MIN_RATE: u64 = 1024;
 
 /// Who has nothing to send in the middle of a transfer says so this often.
 pub const ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a ticket is good for: connecting takes no longer, directly or by the server.
+pub const TICKET_TIME: Duration = Duration::from_secs(60);

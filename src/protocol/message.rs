@@ -313,7 +313,8 @@ pub struct WireGone {
     /// The name of the client.
     #[serde(deserialize_with = "text::text")]
     pub owner: String,
-    /// The name of the file that it offers no more; `None`: the client itself is forgotten.
+    /// The name of the file that it offers no more; `None`: the client itself is forgotten, with
+    /// all that it offered.
     #[serde(deserialize_with = "text::optional")]
     pub file: Option<String>,
 }
