@@ -1,5 +1,6 @@
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -9,6 +10,7 @@ use super::pace::Pace;
 use super::{NetError, Throttle};
 use crate::protocol::codec;
 use crate::protocol::frame::{FrameHeader, FrameKind, HEADER_BYTES};
+use crate::protocol::limits::RATE_WINDOW;
 
 /// Writes frames: small ones are gathered, large ones go out as they are.
 ///
@@ -21,6 +23,8 @@ pub struct FrameWriter<W> {
     buffer: Vec<u8>,
     throttle: Option<Arc<Throttle>>,
     whole: bool,
+    /// How long the other side may take nothing at all.
+    patience: Duration,
 }
 
 /// What is gathered at most before it is written.
@@ -37,7 +41,13 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             buffer: Vec::new(),
             throttle,
             whole: true,
+            patience: RATE_WINDOW,
         }
+    }
+
+    /// From now on the other side is given up sooner when it takes nothing at all.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Whether all that has left are whole frames and what is gathered follows them, so that the
@@ -96,6 +106,14 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.stream
     }
 
+    /// Sends bytes as they are, where no frames go any more: it is not whole again after that.
+    pub async fn raw(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        let written = self.write_out(bytes).await;
+        self.whole = false;
+        written?;
+        self.stream.flush().await.map_err(NetError::Cut)
+    }
+
     /// Writes out all that was gathered.
     pub async fn flush(&mut self) -> Result<(), NetError> {
         if !self.buffer.is_empty() {
@@ -127,15 +145,16 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         while !(gathered.is_empty() && body.is_empty()) {
             let slices = [IoSlice::new(gathered), IoSlice::new(body)];
             let started = Instant::now();
-            let written = match timeout(pace.allowed(), self.stream.write_vectored(&slices)).await {
+            let allowed = pace.allowed().min(self.patience);
+            let written = match timeout(allowed, self.stream.write_vectored(&slices)).await {
                 Ok(Ok(0)) => return Err(NetError::Cut(std::io::ErrorKind::WriteZero.into())),
                 Ok(Ok(written)) => written,
                 Ok(Err(error)) => return Err(NetError::Cut(error)),
+                Err(_) if allowed == self.patience => return Err(stopped()),
                 Err(_) => 0,
             };
             *pace.waited() += started.elapsed();
-            pace.add(written as u64)
-                .map_err(|_| NetError::Timeout("the other side stopped reading"))?;
+            pace.add(written as u64).map_err(|_| stopped())?;
             let from_gathered = written.min(gathered.len());
             gathered = gathered.get(from_gathered..).unwrap_or_default();
             body = body.get(written - from_gathered..).unwrap_or_default();
@@ -146,6 +165,10 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.buffer.shrink_to(GATHER);
         Ok(())
     }
+}
+
+fn stopped() -> NetError {
+    NetError::Timeout("the other side stopped reading")
 }
 
 #[cfg(test)]

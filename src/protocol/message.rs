@@ -189,7 +189,7 @@ pub enum ClientBody {
         average: u32,
     },
     /// Downloading, before the page that names the file: only these parts of it are to come, one
-    /// behind the other. May come several times for one file.
+    /// behind the other. May come several times for one file; not together with `Resume`.
     Ranges {
         /// The file's place in the batch.
         index: u32,
@@ -313,7 +313,8 @@ pub struct WireGone {
     /// The name of the client.
     #[serde(deserialize_with = "text::text")]
     pub owner: String,
-    /// The name of the file that it offers no more; `None`: the client itself is forgotten.
+    /// The name of the file that it offers no more; `None`: the client itself is forgotten, with
+    /// all that it offered.
     #[serde(deserialize_with = "text::optional")]
     pub file: Option<String>,
 }
@@ -420,6 +421,8 @@ pub enum FileMessage {
     Patch {
         /// The file's place in the batch.
         index: u32,
+        /// Where in the file it begins, as in `Begin`.
+        offset: u64,
         /// The whole id of the file that the server has.
         basis: WireDigest,
     },

@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Span, info};
 
 use super::greeting::greet;
+use super::registry::Member;
 use super::sessions::Entered;
-use super::{Context, Origin, commands};
+use super::{Context, Origin, commands, registry};
 use crate::net::{Connection, FrameReader, FrameWriter, NetError, Patience, heartbeat};
 use crate::protocol::codec::CodecError;
 use crate::protocol::limits::{MAX_MESSAGE_BODY, MAX_PAGE_BODY, REMEMBERED_ANSWERS};
@@ -34,6 +35,8 @@ pub(super) struct Conversation<S> {
     pub(super) protocol: ServerSession,
     /// Who it is and what it does, as an administrator sees it.
     pub(super) session: Entered,
+    /// What it is to other clients.
+    pub(super) member: Member,
     pub(super) version: u8,
     /// A request that came while a download was still being sent; it is next.
     pub(super) held: Option<ClientMessage>,
@@ -96,12 +99,14 @@ pub(super) async fn hold<S: AsyncRead + AsyncWrite + Unpin + Send>(
     };
     let ended = match greeted {
         Ok(Ok(session)) => {
+            let member = Member::new(context.registry.clone(), session.session(), origin);
             let mut conversation = Conversation {
                 context,
                 reader,
                 outbox,
                 protocol,
                 session,
+                member,
                 version,
                 held: None,
                 command: None,
@@ -180,13 +185,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 None => {
                     let shutdown = self.context.shutdown.clone();
                     let idle = Patience::Idle(self.context.options.idle_timeout);
+                    let (reader, protocol) = (&mut self.reader, &self.protocol);
                     tokio::select! {
                         biased;
                         () = shutdown.cancelled() => return Ok(()),
-                        message = self.read_message(idle) => message?,
+                        event = self.member.event() => {
+                            self.announce(event?).await?;
+                            continue;
+                        }
+                        message = read_message(reader, protocol, idle) => message?,
                     }
                 }
             };
+            self.member.heard();
             match self.protocol.receive(&message)? {
                 Received::Request => self.serve(message).await?,
                 // What changes nothing can as well be done again.
@@ -200,6 +211,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     }
                 }
             }
+        }
+    }
+
+    /// Tells a registered client of something that it did not ask for.
+    async fn announce(&mut self, event: ServerBody) -> Result<(), NetError> {
+        let told = self.outbox.answer(0, event);
+        match self.member.deadline() {
+            None => told.await,
+            Some(deadline) => timeout_at(deadline, told)
+                .await
+                .unwrap_or(Err(NetError::Timeout(
+                    "a client does not read what it is told",
+                ))),
         }
     }
 
@@ -225,11 +249,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 self.list_trash(number, folder, patterns).await
             }
             ClientBody::Undo { dry_run } => self.undo(number, dry_run).await,
+            ClientBody::Table { epoch, since } => self.send_table(number, epoch, since).await,
+            relay @ (ClientBody::Relay(_) | ClientBody::RelayAccept { .. }) => {
+                self.relay(number, relay).await
+            }
             single => {
                 let changes = commands::changes(&single);
                 let cause = self.cause();
-                let answering =
-                    commands::answer(&self.context, &self.session, self.version, cause, single);
+                let answering = commands::answer(
+                    &self.context,
+                    &self.session,
+                    &mut self.member,
+                    self.version,
+                    cause,
+                    single,
+                );
                 let answer = self.outbox.alive_during(number, answering).await?;
                 let answer = answer.unwrap_or_else(|failure| refused(&failure));
                 if changes {
@@ -237,6 +271,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                         self.answers.pop_front();
                     }
                     self.answers.push_back((number, answer.clone()));
+                }
+                if self.member.is_registered() {
+                    self.outbox.writer.set_patience(registry::SILENCE);
                 }
                 self.outbox.answer(number, answer).await
             }
@@ -257,14 +294,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         let answer = remembered.map(|(_, answer)| answer.clone());
         let answer = answer.ok_or(Violation("a request number that was used long ago"))?;
         self.outbox.answer(number, answer).await
-    }
-
-    /// The next message. Can be dropped and called again.
-    pub(super) async fn read_message(
-        &mut self,
-        patience: Patience,
-    ) -> Result<ClientMessage, NetError> {
-        read_message(&mut self.reader, &self.protocol, patience).await
     }
 }
 
@@ -294,7 +323,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outbox<S> {
             | ServerBody::UploadResults { .. }
             | ServerBody::Sessions { .. }
             | ServerBody::Trash { .. }
-            | ServerBody::Undone { .. } => MAX_PAGE_BODY,
+            | ServerBody::Table { .. }
+            | ServerBody::Undone { .. }
+            | ServerBody::Signature { .. } => MAX_PAGE_BODY,
             _ => MAX_MESSAGE_BODY,
         };
         let message = ServerMessage { number, body };

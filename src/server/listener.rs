@@ -137,19 +137,21 @@ impl Server {
         greeted_by: Instant,
     ) -> Result<(), NetError> {
         let address = Some(peer);
+        let reached = stream.local_addr().ok().map(|local| local.ip());
+        let origin = |encrypted| Origin {
+            address,
+            encrypted,
+            reached,
+        };
         let Some(tls) = &self.context.options.tls else {
-            let encrypted = false;
-            let origin = Origin { address, encrypted };
-            return self.converse_by(stream, origin, greeted_by).await;
+            return self.converse_by(stream, origin(false), greeted_by).await;
         };
         let stream = tokio::select! {
             // Nothing is lost with a client that has not shaken hands yet.
             () = self.context.shutdown.cancelled() => return Ok(()),
             accepted = tls.acceptor.accept(stream) => accepted?,
         };
-        let encrypted = true;
-        let origin = Origin { address, encrypted };
-        self.converse_by(stream, origin, greeted_by).await
+        self.converse_by(stream, origin(true), greeted_by).await
     }
 
     /// Tells a client that there is no room, inside TLS where it expects that.

@@ -1,9 +1,10 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::conversation::{Conversation, blocking, refused};
+use super::registry::Portion;
 use crate::access::Action;
 use crate::net::NetError;
-use crate::protocol::limits::{MAX_PAGE_ITEMS, MAX_PATTERNS};
+use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS, MAX_PATTERNS};
 use crate::protocol::message::{ServerBody, WireSession};
 use crate::protocol::{ErrorCode, Failure, WireError, WireItem};
 use crate::store::{ListQuery, Page};
@@ -13,6 +14,15 @@ use crate::types::{FileName, Item};
 /// below a page's limit.
 const PAGE_ITEMS: usize = 2048;
 const _: () = assert!(PAGE_ITEMS <= MAX_PAGE_ITEMS);
+
+/// How much of the table is sent at once.
+const TABLE_PART: Portion = Portion {
+    items: PAGE_ITEMS,
+    bytes: MAX_PAGE_BODY / 2,
+};
+
+/// How many parts of it at most: several times as many as the largest table has.
+const MAX_TABLE_PARTS: usize = 1024;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     /// Answers `List` page by page: nothing but one page is ever in memory.
@@ -92,6 +102,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             last: true,
         };
         self.outbox.answer(number, end).await
+    }
+
+    /// Answers `Table`, in as many messages as it takes. Between two of them it may change; what has
+    /// changed comes with a later one.
+    pub(super) async fn send_table(
+        &mut self,
+        number: u32,
+        epoch: u64,
+        since: u64,
+    ) -> Result<(), NetError> {
+        let session = self.session.session();
+        let allowed = blocking(move || session.allow(Action::Read)).await;
+        if let Err(failure) = allowed {
+            return self.outbox.answer(number, refused(&failure)).await;
+        }
+        let registry = self.context.registry.clone();
+        let viewer = self.member.viewer();
+        let mut part = registry.changes(epoch, since, TABLE_PART, viewer);
+        for _ in 0..MAX_TABLE_PARTS {
+            let next = part.more.then(|| registry.go_on(&part, TABLE_PART, viewer));
+            self.outbox.answer(number, part.body).await?;
+            // Who takes it is there.
+            self.member.heard();
+            match next {
+                Some(next) => part = next,
+                None => return Ok(()),
+            }
+        }
+        let failure = Failure::new(ErrorCode::Busy, "the table changes too fast to be read");
+        self.outbox.answer(number, refused(&failure)).await
     }
 }
 

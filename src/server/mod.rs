@@ -5,7 +5,8 @@
 //!
 //! A request takes this way: `conversation` reads messages and holds them against the session,
 //! `permission` says what they need, `commands` answers the single ones, `listing`, `delivery` and
-//! `upload` answer the ones that stream.
+//! `upload` answer the ones that stream. What a client says as one that others know, `registry`
+//! answers, and `relay` carries what they say to each other if need be.
 
 mod attempts;
 mod commands;
@@ -19,12 +20,14 @@ mod listing;
 mod login;
 mod partial;
 mod permission;
+mod registry;
+mod relay;
 mod sessions;
 mod trash;
 mod turns;
 mod upload;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,7 +43,11 @@ use crate::store::Store;
 use crate::types::Fingerprint;
 
 use login::Logins;
+pub use relay::RelayOptions;
+
 use permission::Rules;
+use registry::Registry;
+use relay::Relays;
 use sessions::Sessions;
 
 /// What this program calls itself in greetings.
@@ -62,6 +69,8 @@ pub struct ServerOptions {
     pub idle_timeout: Duration,
     /// The most bytes of file content per second, all clients together, each way.
     pub limit_rate: Option<u64>,
+    /// What it carries between clients that cannot reach each other.
+    pub relay: RelayOptions,
     /// The host name that `info` shows.
     pub host: String,
     /// Whether this process can reach nothing but its own folders, which `info` shows.
@@ -98,6 +107,9 @@ pub struct Origin {
     /// Whether nobody on the way can read along. Without it passwords are taken from this machine
     /// only.
     pub encrypted: bool,
+    /// The server's address that the client has reached: where it finds other clients that are on
+    /// the server's own machine.
+    pub reached: Option<IpAddr>,
 }
 
 impl Default for ServerOptions {
@@ -109,6 +121,7 @@ impl Default for ServerOptions {
             max_connections: 16_384,
             idle_timeout: Duration::from_secs(30 * 60),
             limit_rate: None,
+            relay: RelayOptions::default(),
             host: "localhost".to_owned(),
             confined: false,
         }
@@ -130,6 +143,8 @@ struct Context {
     rules: Rules,
     logins: Logins,
     sessions: Arc<Sessions>,
+    registry: Arc<Registry>,
+    relays: Relays,
     /// Cancelled when no new requests are to be taken.
     shutdown: CancellationToken,
 }
@@ -139,6 +154,7 @@ impl Server {
     pub fn new(store: Store, options: ServerOptions) -> Self {
         let throttle = options.limit_rate.map(|rate| Arc::new(Throttle::new(rate)));
         let rules = Rules::new(options.accounts.clone(), options.anonymous);
+        let relays = Relays::new(&options.relay);
         Server {
             context: Arc::new(Context {
                 store,
@@ -148,6 +164,8 @@ impl Server {
                 rules,
                 logins: Logins::default(),
                 sessions: Arc::default(),
+                registry: Arc::new(Registry::new()),
+                relays,
                 shutdown: CancellationToken::new(),
             }),
         }

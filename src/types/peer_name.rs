@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::FileName;
+use super::{FileName, Printable};
 
 /// The longest name of a peer, in bytes.
 const MAX_BYTES: usize = 64;
@@ -34,7 +34,8 @@ impl FromStr for PeerName {
 
     fn from_str(text: &str) -> Result<Self, PeerNameError> {
         let plain = text.len() <= MAX_BYTES && !text.chars().any(|c| c.is_whitespace() || c == '/');
-        match plain && FileName::parse(text).is_ok() {
+        let shown_as_it_is = || Printable(text).to_string() == text;
+        match plain && FileName::parse(text).is_ok() && shown_as_it_is() {
             true => Ok(PeerName(text.to_owned())),
             false => Err(PeerNameError),
         }
@@ -61,6 +62,7 @@ mod tests {
             "a\u{1b}[2J",
             "a\u{202e}b",
             "a\0",
+            "a\u{200b}b",
             "u\u{308}",
             &"n".repeat(65),
         ] {

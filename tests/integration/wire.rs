@@ -36,6 +36,7 @@ pub type Conversation = JoinHandle<Result<(), NetError>>;
 pub const PIPE_ORIGIN: Origin = Origin {
     address: None,
     encrypted: true,
+    reached: None,
 };
 
 /// A conversation with a server, message by message. `S` is the server's side of it, as far as it

@@ -109,6 +109,12 @@ pub struct Arguments {
     /// The most bytes of file content per second, each way [default: none]
     #[arg(long, env = "FILESHARE_LIMIT_RATE", hide_env = true, value_name = "S", value_parser = units::parse_positive_size)]
     pub limit_rate: Option<u64>,
+    /// The most bytes per second that are relayed between clients, all together [default: none]
+    #[arg(long, env = "FILESHARE_RELAY_LIMIT_RATE", hide_env = true, value_name = "S", value_parser = units::parse_positive_size)]
+    pub relay_limit_rate: Option<u64>,
+    /// The most bytes that are relayed between clients until the server ends [default: none]
+    #[arg(long, env = "FILESHARE_RELAY_LIMIT", hide_env = true, value_name = "S", value_parser = units::parse_positive_size)]
+    pub relay_limit: Option<u64>,
     /// Whether a stored file is on disk before it is acknowledged [default: fsync]
     #[arg(
         long,
@@ -145,6 +151,9 @@ pub struct Switches {
     /// No TLS, for a trusted wire; clients must say it too
     #[arg(long, env = "FILESHARE_PLAINTEXT", hide_env = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
     pub plaintext: Option<bool>,
+    /// Never carry bytes between two clients that cannot reach each other
+    #[arg(long, env = "FILESHARE_NO_RELAY", hide_env = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
+    pub no_relay: Option<bool>,
     /// Log errors only, and print only the line that says where the server listens
     #[arg(short, long, env = "FILESHARE_QUIET", hide_env = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
     pub quiet: Option<bool>,
@@ -302,6 +311,9 @@ pub(crate) mod tests {
             "--keep-removed",
             "--keep-removed-size",
             "--limit-rate",
+            "--relay-limit-rate",
+            "--relay-limit",
+            "--no-relay",
             "--durability",
             "--config",
             "--log-format",

@@ -56,6 +56,7 @@ impl Arguments {
             switches: Switches {
                 allow_privileged_port: file.allow_privileged_port,
                 plaintext: file.plaintext,
+                no_relay: file.no_relay,
                 quiet: file.quiet,
                 debug: file.debug,
             },
@@ -78,6 +79,10 @@ impl Arguments {
                 .map_err(key("keep-removed-size"))?,
             limit_rate: scalar(file.limit_rate, units::parse_positive_size)
                 .map_err(key("limit-rate"))?,
+            relay_limit_rate: scalar(file.relay_limit_rate, units::parse_positive_size)
+                .map_err(key("relay-limit-rate"))?,
+            relay_limit: scalar(file.relay_limit, units::parse_positive_size)
+                .map_err(key("relay-limit"))?,
             durability: word(file.durability).map_err(key("durability"))?,
             config: None,
             log_format: word(file.log_format).map_err(key("log-format"))?,
@@ -98,6 +103,7 @@ impl Arguments {
                     .allow_privileged_port
                     .or(other.switches.allow_privileged_port),
                 plaintext: self.switches.plaintext.or(other.switches.plaintext),
+                no_relay: self.switches.no_relay.or(other.switches.no_relay),
                 quiet: self.switches.quiet.or(other.switches.quiet),
                 debug: self.switches.debug.or(other.switches.debug),
             },
@@ -117,6 +123,8 @@ impl Arguments {
             keep_removed: self.keep_removed.or(other.keep_removed),
             keep_removed_size: self.keep_removed_size.or(other.keep_removed_size),
             limit_rate: self.limit_rate.or(other.limit_rate),
+            relay_limit_rate: self.relay_limit_rate.or(other.relay_limit_rate),
+            relay_limit: self.relay_limit.or(other.relay_limit),
             durability: self.durability.or(other.durability),
             config: self.config,
             log_format: self.log_format.or(other.log_format),
@@ -149,6 +157,9 @@ struct ConfigFile {
     keep_removed: Option<Scalar>,
     keep_removed_size: Option<Scalar>,
     limit_rate: Option<Scalar>,
+    relay_limit_rate: Option<Scalar>,
+    relay_limit: Option<Scalar>,
+    no_relay: Option<bool>,
     durability: Option<String>,
     log_format: Option<String>,
     verbose: Option<u8>,
@@ -221,6 +232,9 @@ mod tests {
             bind = ["127.0.0.1", "::1"]
             anonymous = "reader"
             quota = "10G"
+            relay-limit = "1G"
+            relay-limit-rate = "1M"
+            no-relay = true
             max-file-size = 5
             idle-timeout = "5m"
             max-connections = 7
@@ -240,6 +254,9 @@ mod tests {
         assert_eq!(read.tls_key, Some("key.pem".into()));
         assert_eq!(read.quota, Some(10 << 30));
         assert_eq!(read.max_file_size, Some(5));
+        assert_eq!(read.relay_limit, Some(1 << 30));
+        assert_eq!(read.relay_limit_rate, Some(1 << 20));
+        assert_eq!(read.switches.no_relay, Some(true));
         assert_eq!(read.idle_timeout, Some(Duration::from_secs(300)));
         assert_eq!(read.max_connections, Some(7));
         assert_eq!(read.bind.len(), 2);

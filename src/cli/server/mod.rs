@@ -35,7 +35,7 @@ use crate::access::{Accounts, Role};
 use crate::disk::Document;
 use crate::net::{IdentityError, TlsIdentity};
 use crate::protocol::ErrorCode;
-use crate::server::{Server, ServerOptions, ServerTls};
+use crate::server::{RelayOptions, Server, ServerOptions, ServerTls};
 use crate::store::{Durability, NameRules, OpenError, Places, Store, StoreOptions};
 use crate::types::{Fingerprint, Printable};
 
@@ -105,6 +105,11 @@ fn start(output: &Output, arguments: Arguments) -> Result<(), Failure> {
         max_connections: connections,
         idle_timeout: arguments.idle_timeout.unwrap_or(DEFAULT_IDLE),
         limit_rate: arguments.limit_rate,
+        relay: RelayOptions {
+            allowed: !arguments.switches.no_relay.unwrap_or(false),
+            limit_rate: arguments.relay_limit_rate,
+            limit: arguments.relay_limit,
+        },
         host: machine::host_name(),
         confined,
     };

@@ -1,4 +1,4 @@
-use super::{Batch, Violation, check_label};
+use super::{Batch, Violation, check_compression, check_label};
 use crate::protocol::frame::BodyLimits;
 use crate::protocol::limits::{
     MAX_DATA_BODY, MAX_GREETING_BODY, MAX_MESSAGE_BODY, MAX_PAGE_BODY, MAX_PASSWORD, MAX_USER_NAME,
@@ -101,6 +101,9 @@ impl ServerSession {
                 ClientBody::Resume { index, offset, .. } => {
                     batch.check_resume(*index, *offset).map(|()| Received::Part)
                 }
+                ClientBody::Ranges { index, ranges } => {
+                    batch.add_ranges(*index, ranges).map(|()| Received::Part)
+                }
                 _ => Err(Violation("not a part of a download")),
             },
             State::Uploading { batch, .. } => {
@@ -142,6 +145,7 @@ impl ServerSession {
             | ClientBody::Withdraw { .. }
             | ClientBody::Table { .. }
             | ClientBody::Ticket { .. }
+            | ClientBody::Signature { .. }
             | ClientBody::Redeem(_) => State::Ready,
             ClientBody::Relay(_)
             | ClientBody::RelayAccept { .. }
@@ -155,6 +159,9 @@ impl ServerSession {
             }
             ClientBody::Relay(_) | ClientBody::RelayAccept { .. } => State::Relaying,
             ClientBody::Command { .. } => return Ok(Received::Part),
+            ClientBody::Compression { mode } => {
+                return check_compression(*mode).map(|()| Received::Part);
+            }
             ClientBody::Download { files } => State::Downloading {
                 number,
                 batch: Batch::new(*files)?,
@@ -179,6 +186,7 @@ impl ServerSession {
                 | ClientBody::Table { .. }
                 | ClientBody::Relay(_)
                 | ClientBody::RelayAccept { .. }
+                | ClientBody::Signature { .. }
                 | ClientBody::Download { .. }
                 | ClientBody::Upload { .. } => Err(Violation(
                     "a list or transfer cannot be asked for again by its number",

@@ -8,12 +8,14 @@ mod rename;
 mod restore;
 mod stat;
 
+use crate::access::Action;
 use crate::protocol::message::{ClientBody, ServerBody};
 use crate::protocol::{ErrorCode, Failure, WireDigest};
 use crate::store::Cause;
 use crate::types::Precondition;
 
 use super::conversation::blocking;
+use super::registry::Member;
 use super::sessions::{Entered, Session};
 use super::{Context, permission};
 
@@ -21,13 +23,20 @@ use super::{Context, permission};
 pub(super) async fn answer(
     context: &Context,
     session: &Entered,
+    member: &mut Member,
     version: u8,
     cause: Cause,
     request: ClientBody,
 ) -> Result<ServerBody, Failure> {
-    if let Some(action) = permission::needs(&request) {
+    // Whoever is registered has to be somebody who may be, also when it only says that it is there.
+    let registered = member.is_registered().then_some(Action::Offer);
+    if let Some(action) = permission::needs(&request).or(registered) {
         let session = session.session();
-        blocking(move || session.allow(action)).await?;
+        let allowed = blocking(move || session.allow(action)).await;
+        if allowed.is_err() && action == Action::Offer {
+            member.leave();
+        }
+        allowed?;
     }
     match request {
         ClientBody::Ping => Ok(ServerBody::Pong),
@@ -55,6 +64,20 @@ pub(super) async fn answer(
             version,
             dry_run,
         } => restore::run(&context.store, name, version, dry_run, cause).await,
+        ClientBody::Register {
+            name,
+            port,
+            key,
+            secret,
+        } => member.register(&name, port, key, secret).await,
+        ClientBody::Deregister { name } => member.deregister(name.as_deref()),
+        ClientBody::Offer { files } => member.offer(files),
+        ClientBody::Withdraw { names } => member.withdraw(&names),
+        ClientBody::Ticket { owner, file, key } => member.ticket(&owner, &file, key),
+        ClientBody::Redeem(_) => Err(Failure::new(
+            ErrorCode::Usage,
+            "a ticket is for the client that offers the file, not for the server",
+        )),
         ClientBody::Kick { id } => kick::run(&context.sessions, session, id).await,
         // The session lets none of the others come here.
         _ => Err(Failure::new(
@@ -73,6 +96,10 @@ pub(super) fn changes(request: &ClientBody) -> bool {
             | ClientBody::MakeFolder { .. }
             | ClientBody::Restore { .. }
             | ClientBody::Kick { .. }
+            | ClientBody::Register { .. }
+            | ClientBody::Deregister { .. }
+            | ClientBody::Offer { .. }
+            | ClientBody::Withdraw { .. }
     )
 }
 

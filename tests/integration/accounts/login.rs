@@ -80,6 +80,7 @@ async fn a_password_in_plaintext_is_taken_from_this_machine_only() {
         let origin = Origin {
             address: address.map(|address| address.parse::<SocketAddr>().unwrap()),
             encrypted,
+            reached: None,
         };
         let (_, answer) = RawClient::log_in_from(&world.server, origin, "bob", "bob").await;
         match refusal(&answer.body) {
