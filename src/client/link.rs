@@ -23,9 +23,9 @@ use crate::types::Compression;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A connection, encrypted or not.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
 /// One connection to a server, greeted and ready for requests.
 ///

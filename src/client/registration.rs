@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::link::{self, Heard, Link, Stream};
-use super::upload::Tokens;
 use super::{Client, ClientError, ClientOptions, Route, ServerAddress};
 use crate::protocol::message::{ClientBody, ServerBody, ServerMessage};
 use crate::protocol::session::Answer;
-use crate::protocol::{ErrorCode, Failure};
+use crate::protocol::{ErrorCode, Failure, Secret};
 
 impl Client {
     /// Another client of the same server and with the same login, not connected yet.
@@ -20,7 +19,7 @@ impl Client {
             link: None,
             command: None,
             met: false,
-            tokens: Tokens::kept_in(self.options.state_dir.as_deref()),
+            tokens: self.tokens.clone(),
         }
     }
 
@@ -30,6 +29,12 @@ impl Client {
         let mut client = Client::new(address, options);
         client.dialler.route = Some(route);
         client
+    }
+
+    /// By what the server knows this user's registrations again, in another run too. It is another
+    /// one for each server: none can pretend to be this user at another one. May read a file.
+    pub fn registration_secret(&self) -> Secret {
+        Secret(self.tokens.identity(&self.dialler.address.known_as()))
     }
 
     /// How it behaves.
