@@ -9,8 +9,8 @@ use crate::types::Compression;
 /// Reading, hashing and compressing go on while what came before is on the wire. So compressing
 /// costs nothing as long as all three together are faster than the wire takes the same bytes, and
 /// whatever gets smaller by it is gain. What it cannot see is who makes the wire slow: where the
-/// other side is slow itself, compressed content is only more work for it. So now and then, where
-/// that might be, some is sent as it is, and what was faster goes on.
+/// other side is slow itself, compressed content is only more work for it. So where all goes fast
+/// enough for that, some is sent as it is now and then, and what was faster goes on.
 #[derive(Debug)]
 pub(super) struct Gauge {
     mode: Compression,
@@ -20,12 +20,13 @@ pub(super) struct Gauge {
     /// What sending took on the whole, compressed and as it is.
     packed: Rate,
     plain: Rate,
-    /// How much was sent compressed since both were compared, and after how much to compare.
-    packed_bytes: usize,
-    compare_after: usize,
-    /// How much is still to go as it is, and whether that is to compare.
+    /// How much is still to go compressed before both are compared, or as it is, and whether that
+    /// is to compare.
+    packed_left: usize,
     plain_left: usize,
     comparing: bool,
+    /// How often they were compared.
+    compared: u32,
 }
 
 /// What one hop of a transfer took.
@@ -68,15 +69,23 @@ const LEAST: usize = 256;
 /// The same while the wire is not known: below this a piece is gone in an instant on most of them.
 const LEAST_UNKNOWN: usize = 16 * 1024;
 
-/// Faster than this (64 MB/s) the other side may be what is slow.
+/// Where files go faster than this (64 MB/s) the other side may be what is slow.
 const SUSPECT: f64 = 1.0 / 64e6;
 
-/// How much is sent compressed before it is first compared; twice as much after each time.
-const COMPARE_AFTER: usize = 32 << 20;
+/// How much is sent compressed before it is first compared.
+const COMPARE_FIRST: usize = 1 << 20;
+
+/// How much goes the faster way before both are compared again, twice as much each time: some more
+/// where compressing was the faster one, for there comparing costs the most.
+const PLAIN_FIRST: usize = 64 << 20;
+const PACKED_FIRST: usize = 512 << 20;
 
 /// How much is sent as it is to compare, and how much of that is still behind compressed content.
-const COMPARED: usize = 6 << 20;
-const BEHIND: usize = 2 << 20;
+const COMPARED: usize = 2 << 20;
+const BEHIND: usize = 1 << 20;
+
+/// Less than this takes a moment that says nothing of the wire.
+const MIN_HOP: usize = 64 * 1024;
 
 impl Gauge {
     pub(super) fn new(mode: Compression) -> Self {
@@ -86,10 +95,10 @@ impl Gauge {
             compressing: Rate::default(),
             packed: Rate::default(),
             plain: Rate::default(),
-            packed_bytes: 0,
-            compare_after: COMPARE_AFTER,
+            packed_left: COMPARE_FIRST,
             plain_left: 0,
             comparing: false,
+            compared: 0,
         }
     }
 
@@ -126,39 +135,47 @@ impl Gauge {
         self.compressing.add(took.tried, took.compressing);
         if took.packs {
             self.packed.add(took.bytes, sending);
-            self.packed_bytes += took.bytes;
-            if self.packed_bytes >= self.compare_after {
-                self.packed_bytes = 0;
-                if self.packed.seconds_per_byte(0) < Some(SUSPECT) {
-                    self.plain = Rate::default();
-                    self.plain_left = COMPARED;
-                    self.comparing = true;
-                }
+            self.packed_left = self.packed_left.saturating_sub(took.bytes);
+            let is_fast = self.packed.seconds_per_byte(1) < Some(SUSPECT);
+            if self.packed_left == 0 && is_fast {
+                self.plain = Rate::default();
+                self.plain_left = COMPARED;
+                self.comparing = true;
             }
         } else if self.plain_left > 0 {
             if self.plain_left <= COMPARED - BEHIND {
                 self.plain.add(took.bytes, sending);
             }
             self.plain_left = self.plain_left.saturating_sub(took.bytes.max(1));
+            // Nobody but the wire is so slow.
+            let is_slow = sending.as_secs_f64() > 2.0 * SUSPECT * took.bytes.max(MIN_HOP) as f64;
+            if is_slow {
+                self.plain_left = 0;
+            }
             if self.plain_left == 0 && self.comparing {
-                self.compare();
+                self.compare(is_slow);
             }
         }
     }
 
     /// Both ways were tried: the faster one goes on, and is tried again the later the more often it
     /// was the faster one.
-    fn compare(&mut self) {
+    fn compare(&mut self, is_slow: bool) {
         self.comparing = false;
         let plain = self.plain.seconds_per_byte(1);
         let packed = self.packed.seconds_per_byte(1);
+        let longer = |bytes: usize| bytes.saturating_mul(1 << self.compared.min(10));
         if let (Some(plain), Some(packed)) = (plain, packed)
             && packed > MARGIN * plain
+            && !is_slow
         {
-            self.plain_left = self.compare_after;
+            self.plain_left = longer(PLAIN_FIRST);
+            self.packed_left = COMPARE_FIRST;
+        } else {
+            self.packed_left = longer(PACKED_FIRST);
         }
         self.packed = Rate::default();
-        self.compare_after = self.compare_after.saturating_mul(2);
+        self.compared += 1;
     }
 }
 
@@ -188,21 +205,29 @@ mod tests {
         }
 
         fn send(&mut self, mebibytes: usize, wire: f64, receiver: f64) -> &mut Self {
-            for _ in 0..mebibytes {
+            let mut left = mebibytes * MIB;
+            while left > 0 {
+                let size = if Gauge::is_new(self.wire) {
+                    MIB / 4
+                } else {
+                    MIB
+                };
+                let size = size.min(left);
+                left -= size;
                 let packs = self.gauge.packing(self.wire) != Packing::Nothing;
-                let takes = |rate: f64| MIB as f64 / (rate * 1e6);
+                let takes = |rate: f64| size as f64 / (rate * 1e6);
                 let reading = takes(600.0);
                 let compressing = if packs { takes(360.0) } else { 0.0 };
-                let crossing = if packs { MIB / 3 } else { MIB };
+                let crossing = if packs { size / 3 } else { size };
                 let expanding = if packs { takes(1200.0) } else { 0.0 };
                 let on_wire =
-                    (takes(wire) * crossing as f64 / MIB as f64).max(takes(receiver) + expanding);
+                    (takes(wire) * crossing as f64 / size as f64).max(takes(receiver) + expanding);
                 let sending = on_wire.max(reading + compressing);
                 self.wire.add(crossing, Duration::from_secs_f64(on_wire));
                 let took = Took {
-                    bytes: MIB,
+                    bytes: size,
                     reading: Duration::from_secs_f64(reading),
-                    tried: if packs { MIB } else { 0 },
+                    tried: if packs { size } else { 0 },
                     compressing: Duration::from_secs_f64(compressing),
                     packs,
                 };
@@ -231,8 +256,9 @@ mod tests {
                         "{mebibytes} MiB at {wire} to {receiver}: {auto} against {plain}"
                     );
                     let best = plain.min(of(Compression::Always));
+                    let compared = seconds(Compression::Never, 3, wire, receiver);
                     assert!(
-                        auto <= best * 1.2 + moment,
+                        auto <= best * 1.2 + compared + moment,
                         "{mebibytes} MiB at {wire} to {receiver}: {auto} where {best} can be had"
                     );
                 }
