@@ -291,6 +291,7 @@ pub async fn fetch(
     let download = Download {
         // By its id: a client that has something else is found out.
         file: wanted,
+        known: None,
         target: match request.target {
             Target::Folder(folder) => Target::Path(folder.join(request.file.leaf())),
             target => target,

@@ -17,7 +17,7 @@ use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMess
 use crate::protocol::session::{Received, ServerSession, Violation};
 use crate::protocol::{ErrorCode, Failure, WireItem, WireRef};
 use crate::transfer::{Answering, Catalog, Opening, read_message};
-use crate::types::{Digest, Entry, FileName, FileRef, Fingerprint, Item};
+use crate::types::{Compression, Digest, Entry, FileName, FileRef, Fingerprint, Item};
 
 /// What this program calls itself in greetings.
 const SOFTWARE: &str = concat!("fileshare/", env!("CARGO_PKG_VERSION"));
@@ -126,6 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
 
     async fn serve(&mut self, catalog: &OneFile) -> Result<(), NetError> {
         let mut held = None;
+        let mut compression = Compression::Never;
         loop {
             let message = match held.take() {
                 Some(message) => message,
@@ -135,6 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 },
             };
             if self.protocol.receive(&message)? == Received::Part {
+                if let ClientBody::Compression { mode } = message.body {
+                    compression = Compression::try_from(mode)?;
+                }
                 continue;
             }
             let number = message.number;
@@ -145,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                         writer: &mut self.connection.writer,
                         protocol: &mut self.protocol,
                         catalog,
+                        compression,
                         held: &mut held,
                     }
                     .download(number)
