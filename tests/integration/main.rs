@@ -40,6 +40,7 @@ mod script;
 mod store_mode;
 #[cfg(target_os = "linux")]
 mod symlink_races;
+mod sync;
 #[cfg(unix)]
 mod terminal;
 mod tools;

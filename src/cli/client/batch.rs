@@ -5,11 +5,11 @@ use super::shown;
 use crate::cli::advice::Doing;
 use crate::cli::exit::{Tally, Verdict};
 use crate::cli::failure::Failure;
-use crate::cli::json::{Body, ErrorBody, FileLine, Id, SummaryLine};
+use crate::cli::json::{Body, ErrorBody, FileLine, FolderLine, Id, SummaryLine};
 use crate::cli::output::Output;
 use crate::cli::units;
 use crate::client::{Done, FileReport, Status};
-use crate::types::{FileRef, Printable};
+use crate::types::{FileName, FileRef, Printable};
 
 /// Tells what becomes of each file of a batch, and of the batch in the end.
 pub struct BatchReport {
@@ -23,6 +23,7 @@ pub struct BatchReport {
     tally: Tally,
     unchanged: u64,
     skipped: u64,
+    removed: u64,
     bytes: u64,
     sent: u64,
 }
@@ -39,6 +40,7 @@ impl BatchReport {
             tally: Tally::default(),
             unchanged: 0,
             skipped: 0,
+            removed: 0,
             bytes: 0,
             sent: 0,
         }
@@ -95,7 +97,7 @@ impl BatchReport {
                 sent: self.sent,
                 seconds,
             }));
-            if files > 1 {
+            if files > 1 || self.action == "sync" {
                 self.output.done(self.summary(seconds));
             }
         }
@@ -105,6 +107,83 @@ impl BatchReport {
     /// So many bytes of file content have crossed the wire, whatever became of them.
     pub fn sent(&mut self, bytes: u64) {
         self.sent += bytes;
+    }
+
+    /// So many files, of so many bytes, are as they should be, and there is nothing to tell of each.
+    pub fn equal(&mut self, files: u64, bytes: u64) {
+        (0..files).for_each(|_| self.tally.done());
+        self.unchanged += files;
+        self.bytes += bytes;
+    }
+
+    /// Tells of an empty folder that was made, or would be.
+    pub fn made(&mut self, name: &FileName, dry_run: bool, outcome: Result<(), Failure>) {
+        let (status, words) = match dry_run {
+            true => ("would_make", "would make"),
+            false => ("done", "made"),
+        };
+        match outcome {
+            Err(failure) => self.failed(name.as_str(), &failure.while_doing(self.doing)),
+            Ok(()) => {
+                self.output.object(Body::Folder(FolderLine {
+                    action: Some(self.action),
+                    name: name.as_str(),
+                    status: Some(status),
+                    ..FolderLine::default()
+                }));
+                self.output.done(format_args!("{words} {name}/"));
+            }
+        }
+    }
+
+    /// Tells of something that was removed, or would be.
+    pub fn removed(&mut self, removed: Removal<'_>, outcome: Result<bool, Failure>) {
+        let Removal {
+            name,
+            path,
+            size,
+            dry_run,
+        } = removed;
+        let kept = match outcome {
+            Err(failure) => {
+                let failure = failure.beside(path).while_doing(self.doing);
+                return self.failed(name.as_str(), &failure);
+            }
+            Ok(kept) => kept,
+        };
+        self.tally.done();
+        self.removed += 1;
+        let (status, words) = match dry_run {
+            true => ("would_remove", "would remove"),
+            false => ("done", "removed"),
+        };
+        let local = path.map(|path| path.to_string_lossy().into_owned());
+        self.output.object(match size {
+            Some(size) => Body::File(FileLine {
+                action: self.action,
+                name: name.as_str(),
+                path: local.as_deref(),
+                size: Some(size),
+                status,
+                kept: Some(kept),
+                ..FileLine::default()
+            }),
+            None => Body::Folder(FolderLine {
+                action: Some(self.action),
+                name: name.as_str(),
+                status: Some(status),
+                kept: Some(kept),
+                ..FolderLine::default()
+            }),
+        });
+        let slash = if size.is_none() { "/" } else { "" };
+        let what = path.map_or_else(|| name.to_string(), shown);
+        let lost = match size.is_some() && !kept {
+            true => ", which is not kept",
+            false => "",
+        };
+        self.output
+            .done(format_args!("{words} {what}{slash}{lost}"));
     }
 
     fn done(&mut self, name: &FileRef, path: Option<&Path>, done: &Done) {
@@ -183,6 +262,7 @@ impl BatchReport {
         for (number, word) in [
             (self.unchanged, "unchanged"),
             (self.skipped, "skipped"),
+            (self.removed, "removed"),
             (self.tally.failures(), "failed"),
         ] {
             if number > 0 {
@@ -192,6 +272,18 @@ impl BatchReport {
         parts.push(format!("{} sent in {seconds:.1} s", units::size(self.sent)));
         parts.join(", ")
     }
+}
+
+/// What was removed, or would be.
+pub struct Removal<'a> {
+    /// Its name on the server, or what that would be.
+    pub name: &'a FileName,
+    /// The local file or folder, if it was one.
+    pub path: Option<&'a Path>,
+    /// Its size; `None` for a folder.
+    pub size: Option<u64>,
+    /// Nothing was changed.
+    pub dry_run: bool,
 }
 
 fn would(size: Option<u64>) -> String {
@@ -217,7 +309,7 @@ mod tests {
     use crate::cli::output::tests::Captured;
     use crate::client::ClientError;
     use crate::protocol::ErrorCode;
-    use crate::types::{Entry, FileName, OnConflict, Timestamp};
+    use crate::types::{Entry, OnConflict, Timestamp};
 
     const ID: &str = "0cc175b9c0f1b6a831c399e269772661";
 

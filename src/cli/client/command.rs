@@ -1,5 +1,8 @@
 //! The grammar: one for the one-shot form, the prompt and scripts (contract section 5).
 
+mod sync;
+mod walk;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -8,6 +11,9 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 use super::args::{Connection, Diagnosis, Display};
 use super::grammar;
 use crate::types::{Digest, OnConflict};
+
+pub use sync::{EditArgs, SyncArgs};
+pub use walk::{FilterArgs, RetryArgs, WalkArgs};
 
 /// What stands below the options in `--help`.
 const AFTER_HELP: &str = "\
@@ -95,6 +101,11 @@ pub enum Command {
     Cat(NameArgs),
     /// Compare local files with the server's, without transferring
     Verify(VerifyArgs),
+    /// Make a folder like another one, here or on the server: only what differs moves
+    #[command(visible_alias = "mirror")]
+    Sync(SyncArgs),
+    /// Edit a file of the server's in $VISUAL or $EDITOR
+    Edit(EditArgs),
     /// What the server says of itself
     Info,
     /// The round-trip time
@@ -403,6 +414,7 @@ mod tests {
             ("put upload Put", "put"),
             ("rename change mv MV", "rename"),
             ("remove rm delete Delete", "remove"),
+            ("sync mirror Mirror", "sync"),
             ("help ? HELP", "help"),
             ("exit quit bye DISCONNECT disconnect", "exit"),
         ] {
@@ -472,6 +484,9 @@ mod tests {
             "info x",
             "exit now",
             "list --connections 3",
+            "sync a",
+            "sync a server: --max-delete 3",
+            "sync a server: --delete --max-delete -1",
         ] {
             assert!(line(text).is_err_and(|error| !is_answer(&error)), "{text}");
         }

@@ -13,7 +13,7 @@ use crate::client::{
 };
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::Progress;
-use crate::types::{FileName, FileRef, Item, OnConflict, Precondition};
+use crate::types::{Entry, FileName, FileRef, Item, OnConflict, Precondition};
 
 pub(super) async fn carry_out(
     client: &mut Client,
@@ -227,8 +227,14 @@ impl Run<'_> {
             return Ok(());
         }
         let (failures, report) = (&mut self.failures, &mut self.report);
+        let mut same = Vec::new();
         let mut tell = |file: FileReport| {
             *failures += u64::from(file.outcome.is_err());
+            if let Ok(done) = &file.outcome
+                && done.status == Status::Unchanged
+            {
+                same.extend(done.entry.clone());
+            }
             report(SyncReport::File(file));
         };
         let progress = self.progress.clone();
@@ -236,7 +242,39 @@ impl Run<'_> {
             .client
             .get(downloads, self.sync.dry_run, progress, &mut tell);
         self.summary.sent += sent.await?;
-        Ok(())
+        match self.sync.dry_run {
+            true => Ok(()),
+            false => self.adapt(same).await,
+        }
+    }
+
+    /// Files that turned out to have the same content get the same time and executable bit, so that
+    /// nobody need read them again. One where that fails is as good as before.
+    async fn adapt(&self, same: Vec<Entry>) -> Result<(), Failure> {
+        let Some(tree) = &self.sides.tree else {
+            return Ok(());
+        };
+        let mut files = Vec::new();
+        for entry in same {
+            let name = match &self.sync.remote {
+                Some(folder) => entry.name.relative_to(folder),
+                None => Some(entry.name.clone()),
+            };
+            let file = name.and_then(|name| self.sides.local.get(&name));
+            files.extend(file.map(|file| (file.clone(), entry)));
+        }
+        let top = tree.top.folder.clone();
+        let adapt = move || {
+            for (seen, entry) in files {
+                let found = top.file_below(&seen.place).ok();
+                // What has changed meanwhile keeps the time of that change.
+                if let Some((file, facts)) = found.filter(|(_, now)| now.same_file(&seen.facts)) {
+                    let _ = facts.adapt(&file, entry.modified, entry.executable);
+                }
+            }
+            Ok(())
+        };
+        blocking(adapt).await
     }
 
     async fn remove(&mut self, removals: &Removals) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use super::side::{Seen, Side};
 use super::{Direction, Sync};
@@ -9,6 +10,13 @@ use crate::client::tree::LocalEntry;
 use crate::client::{Client, ListQuery, Reason, Rules, Tree, WalkOptions};
 use crate::protocol::{ErrorCode, Failure};
 use crate::types::{Entry, FileName, FileRef, Item};
+
+/// A folder that somebody has just made in the root by hand is there, and is listed within 2 s: how
+/// often to look for it, …
+const LOOKS: u32 = 6;
+
+/// … and how long to wait between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Both sides as they were when the sync began.
 pub(super) struct Sides {
@@ -148,6 +156,13 @@ async fn list(client: &mut Client, sync: &Sync) -> Result<Vec<Item>, Failure> {
         folder: sync.remote.clone(),
         ..ListQuery::default()
     };
+    for _ in 0..LOOKS {
+        match client.list(&query, &mut |item| items.push(item)).await {
+            Err(failure) if failure.code == ErrorCode::NotFound => {}
+            other => return other.map(|()| items),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
     client.list(&query, &mut |item| items.push(item)).await?;
     Ok(items)
 }
