@@ -17,6 +17,8 @@ pub enum Doing {
     RemovingFiles,
     /// Making one folder like another.
     Syncing,
+    /// Editing a file.
+    Editing,
 }
 
 /// The next step after a failure of this kind, where it depends on what was being done.

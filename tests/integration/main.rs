@@ -9,6 +9,8 @@ mod cuts;
 #[cfg(target_os = "linux")]
 mod deadlines;
 #[cfg(target_os = "linux")]
+mod edit;
+#[cfg(target_os = "linux")]
 mod faults;
 mod flips;
 #[cfg(target_os = "linux")]
