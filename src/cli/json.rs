@@ -137,6 +137,9 @@ pub struct FileLine<'a> {
     /// Whether what was removed is kept in the trash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<bool>,
+    /// Why it was skipped, if not because its name is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody<'a>>,

@@ -377,6 +377,18 @@ impl Folder {
         Ok(openat(&*self.dir, ".", flags, Mode::empty())?)
     }
 
+    /// Whether names that differ only in case are different names here. Finding out takes a hidden
+    /// file that is made and removed; where that cannot be made, nothing else can either.
+    pub fn tells_case_apart(&self) -> bool {
+        let leaf = format!(".fileshare-case-{}.part", std::process::id());
+        let made = self.create_file(&leaf).is_ok();
+        let apart = self.facts(&leaf.to_uppercase()).is_err();
+        if made {
+            let _ = self.remove_file(&leaf);
+        }
+        apart
+    }
+
     /// How many bytes may still be written to this file system, where the system tells.
     #[cfg(unix)]
     pub fn free_space(&self) -> Option<u64> {

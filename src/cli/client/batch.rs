@@ -1,6 +1,8 @@
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::retry_list::FailedList;
 use super::shown;
 use crate::cli::advice::Doing;
 use crate::cli::exit::{Tally, Verdict};
@@ -8,7 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::json::{Body, ErrorBody, FileLine, FolderLine, Id, SummaryLine};
 use crate::cli::output::Output;
 use crate::cli::units;
-use crate::client::{Done, FileReport, Status};
+use crate::client::{ClientError, Done, FileReport, Status};
 use crate::types::{FileName, FileRef, Printable};
 
 /// Tells what becomes of each file of a batch, and of the batch in the end.
@@ -19,6 +21,10 @@ pub struct BatchReport {
     only_failures: bool,
     /// By which rules, for what to do next after a failure.
     doing: Doing,
+    /// What is to be tried again, for who wants a list of it.
+    pub failed_list: FailedList,
+    /// What was left out of trees, and why: it is named beside the summary.
+    left_out: Vec<LeftOut>,
     started: Instant,
     tally: Tally,
     unchanged: u64,
@@ -26,6 +32,13 @@ pub struct BatchReport {
     removed: u64,
     bytes: u64,
     sent: u64,
+}
+
+/// Something in a local tree that is not sent.
+struct LeftOut {
+    name: String,
+    path: PathBuf,
+    reason: String,
 }
 
 impl BatchReport {
@@ -36,6 +49,8 @@ impl BatchReport {
             action,
             only_failures: false,
             doing,
+            failed_list: FailedList::default(),
+            left_out: Vec::new(),
             started: Instant::now(),
             tally: Tally::default(),
             unchanged: 0,
@@ -44,6 +59,12 @@ impl BatchReport {
             bytes: 0,
             sent: 0,
         }
+    }
+
+    /// Keeps a list of what failed, if one is wanted.
+    pub fn listing_failures(mut self, to: Option<&Path>) -> Self {
+        self.failed_list = FailedList::new(to);
+        self
     }
 
     /// Tells of failures only: standard output is taken by file content.
@@ -57,6 +78,7 @@ impl BatchReport {
         match report.outcome {
             Ok(done) => self.done(&report.name, report.path.as_deref(), &done),
             Err(error) => {
+                self.failed_list.failed(report.index);
                 let failure = Failure::from(error)
                     .beside(report.path.as_deref())
                     .about(&report.name)
@@ -83,9 +105,36 @@ impl BatchReport {
         self.output.complain(failure, Some(&name));
     }
 
-    /// Tells of the batch as a whole.
-    pub fn finish(self) -> Verdict {
+    /// Tells in the end of something that is left out by design.
+    pub fn left_out(&mut self, name: &str, path: &Path, reason: &impl fmt::Display) {
+        self.left_out.push(LeftOut {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        });
+    }
+
+    /// Tells of a folder that is there now, or would be.
+    pub fn folder(&mut self, name: &FileName, dry_run: bool) {
+        let (status, words) = match dry_run {
+            true => ("would_make", "would make the folder"),
+            false => ("done", "an empty folder"),
+        };
+        self.output.object(Body::Folder(FolderLine {
+            action: Some(self.action),
+            name: name.as_str(),
+            status: Some(status),
+            ..FolderLine::default()
+        }));
+        self.output.done(format_args!("{name}/: {words}"));
+    }
+
+    /// Tells of the batch as a whole, and writes the list of what failed.
+    pub fn finish(self) -> Result<Verdict, Failure> {
         let files = self.tally.files();
+        for left_out in &self.left_out {
+            self.tell_left_out(left_out);
+        }
         if !self.only_failures {
             let seconds = self.started.elapsed().as_millis() as f64 / 1000.0;
             self.output.object(Body::Summary(SummaryLine {
@@ -97,11 +146,33 @@ impl BatchReport {
                 sent: self.sent,
                 seconds,
             }));
-            if files > 1 || self.action == "sync" {
+            if files > 1 || !self.left_out.is_empty() || self.action == "sync" {
                 self.output.done(self.summary(seconds));
             }
         }
-        Verdict::Batch(self.tally)
+        self.failed_list.write()?;
+        Ok(Verdict::Batch(self.tally))
+    }
+
+    /// Nothing of the batch could be tried. The list of what failed says so, too.
+    pub fn give_up(&mut self, error: ClientError) -> Failure {
+        self.failed_list.all_failed();
+        let failure = Failure::from(error);
+        self.failed_list.write().err().unwrap_or(failure)
+    }
+
+    fn tell_left_out(&self, left_out: &LeftOut) {
+        let LeftOut { name, path, reason } = left_out;
+        self.output.object(Body::File(FileLine {
+            action: self.action,
+            name,
+            path: Some(&local_text(path)),
+            status: "skipped",
+            reason: Some(reason),
+            ..FileLine::default()
+        }));
+        self.output
+            .done(format_args!("{}: skipped, {reason}", shown(path)));
     }
 
     /// So many bytes of file content have crossed the wire, whatever became of them.
@@ -114,26 +185,6 @@ impl BatchReport {
         (0..files).for_each(|_| self.tally.done());
         self.unchanged += files;
         self.bytes += bytes;
-    }
-
-    /// Tells of an empty folder that was made, or would be.
-    pub fn made(&mut self, name: &FileName, dry_run: bool, outcome: Result<(), Failure>) {
-        let (status, words) = match dry_run {
-            true => ("would_make", "would make"),
-            false => ("done", "made"),
-        };
-        match outcome {
-            Err(failure) => self.failed(name.as_str(), &failure.while_doing(self.doing)),
-            Ok(()) => {
-                self.output.object(Body::Folder(FolderLine {
-                    action: Some(self.action),
-                    name: name.as_str(),
-                    status: Some(status),
-                    ..FolderLine::default()
-                }));
-                self.output.done(format_args!("{words} {name}/"));
-            }
-        }
     }
 
     /// Tells of something that was removed, or would be.
@@ -207,10 +258,7 @@ impl BatchReport {
         let entry = done.entry.as_ref();
         let id = entry.and_then(|entry| entry.id).map(|id| id.to_string());
         let name = entry.map_or_else(|| plain(name), |entry| entry.name.as_str().to_owned());
-        let local = path.map(|path| {
-            let text = path.to_string_lossy();
-            text.strip_prefix("./").unwrap_or(&text).to_owned()
-        });
+        let local = path.map(local_text);
         self.output.object(Body::File(FileLine {
             action: self.action,
             name: &name,
@@ -261,7 +309,7 @@ impl BatchReport {
         )];
         for (number, word) in [
             (self.unchanged, "unchanged"),
-            (self.skipped, "skipped"),
+            (self.skipped + self.left_out.len() as u64, "skipped"),
             (self.removed, "removed"),
             (self.tally.failures(), "failed"),
         ] {
@@ -293,6 +341,12 @@ fn would(size: Option<u64>) -> String {
     }
 }
 
+/// A local path for programs.
+fn local_text(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    text.strip_prefix("./").unwrap_or(&text).to_owned()
+}
+
 /// The name as it is, for JSON; text for people goes through `Printable`.
 fn plain(name: &FileRef) -> String {
     match name {
@@ -307,7 +361,6 @@ mod tests {
     use crate::cli::exit;
     use crate::cli::output::Look;
     use crate::cli::output::tests::Captured;
-    use crate::client::ClientError;
     use crate::protocol::ErrorCode;
     use crate::types::{Entry, OnConflict, Timestamp};
 
@@ -352,7 +405,7 @@ mod tests {
         report.file(done("docs/b.txt", "b.txt", Status::Unchanged));
         report.file(missing("c.txt"));
         report.sent(1536);
-        let verdict = report.finish();
+        let verdict = report.finish().unwrap();
         output.flush();
         assert_eq!(exit::of_verdict(&verdict), 9);
         let results = captured.results();
@@ -376,7 +429,7 @@ mod tests {
         let mut report = BatchReport::new(&output, "put", Doing::Putting(OnConflict::Error));
         report.file(done("a.txt", "x/a.txt", Status::WouldTransfer));
         report.file(missing("c.txt"));
-        report.finish();
+        report.finish().unwrap();
         output.flush();
         let results = captured.results();
         let lines: Vec<_> = results.lines().collect();
@@ -402,10 +455,10 @@ mod tests {
         let mut report =
             BatchReport::new(&output, "get", Doing::Getting(OnConflict::Error)).only_failures();
         report.file(done("a.txt", "a.txt", Status::Done));
-        report.finish();
+        report.finish().unwrap();
         let mut report = BatchReport::new(&output, "put", Doing::Putting(OnConflict::Error));
         report.file(done("a.txt", "a.txt", Status::Done));
-        report.finish();
+        report.finish().unwrap();
         output.flush();
         assert_eq!(captured.results().lines().count(), 1);
     }

@@ -24,6 +24,7 @@ option can also be given in the environment (--limit-rate as FILESHARE_LIMIT_RAT
 Examples:
   fileshare-client --server 192.168.1.5 put report.pdf
   fileshare-client get report.pdf -o ~/inbox/
+  fileshare-client put photos --exclude '*.tmp'
   tar c project | fileshare-client put - --as project.tar";
 
 /// Moves files to and from a fileshare-server, verified by MD5
@@ -75,10 +76,10 @@ pub enum Command {
     /// List the files below the current remote folder
     #[command(visible_aliases = ["ls", "LIST_FILES"])]
     List(ListArgs),
-    /// Download files and verify them
+    /// Download files and folders, and verify them
     #[command(visible_alias = "download")]
     Get(GetArgs),
-    /// Upload files and verify them
+    /// Upload files and folders, and verify them
     #[command(visible_alias = "upload")]
     Put(PutArgs),
     /// Rename a file or folder on the server
@@ -161,6 +162,8 @@ pub struct ListArgs {
     /// The other way round
     #[arg(long)]
     pub reverse: bool,
+    #[command(flatten)]
+    pub filter: FilterArgs,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -176,33 +179,65 @@ pub enum SortKey {
 
 #[derive(Debug, Clone, Args)]
 pub struct GetArgs {
-    /// Names or id:PREFIX
-    #[arg(value_name = "NAME", required = true)]
+    /// Names, folders, globs or id:PREFIX
+    #[arg(
+        value_name = "NAME",
+        required_unless_present = "retry_from",
+        conflicts_with = "retry_from"
+    )]
     pub names: Vec<String>,
-    /// The new name, or a folder to put the files into (made when it ends in '/'); - for standard output
-    #[arg(short, long, value_name = "PATH", allow_hyphen_values = true)]
+    /// The new name, or a folder to put things into (made when it ends in '/'); - for standard output
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        allow_hyphen_values = true,
+        conflicts_with = "retry_from"
+    )]
     pub output: Option<PathBuf>,
     #[command(flatten)]
     pub conflict: ConflictArgs,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    #[command(flatten)]
+    pub retry: RetryArgs,
     #[command(flatten)]
     pub dry_run: DryRun,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct PutArgs {
-    /// Local files; - reads standard input (needs --as)
-    #[arg(value_name = "PATH", required = true)]
+    /// Local files, folders or globs; - reads standard input (needs --as)
+    #[arg(
+        value_name = "PATH",
+        required_unless_present = "retry_from",
+        conflicts_with = "retry_from"
+    )]
     pub paths: Vec<PathBuf>,
     /// The name to get on the server
-    #[arg(long = "as", value_name = "NAME", allow_hyphen_values = true)]
+    #[arg(
+        long = "as",
+        value_name = "NAME",
+        allow_hyphen_values = true,
+        conflicts_with = "retry_from"
+    )]
     pub name: Option<String>,
-    /// The remote folder to put the files into, made when missing
-    #[arg(long, value_name = "DIR", allow_hyphen_values = true)]
+    /// The remote folder to put things into, made when missing
+    #[arg(
+        long,
+        value_name = "DIR",
+        allow_hyphen_values = true,
+        conflicts_with = "retry_from"
+    )]
     pub to: Option<String>,
     #[command(flatten)]
     pub conflict: ConflictArgs,
     #[command(flatten)]
     pub version: IfMatch,
+    #[command(flatten)]
+    pub walk: WalkArgs,
+    #[command(flatten)]
+    pub retry: RetryArgs,
     #[command(flatten)]
     pub dry_run: DryRun,
 }
@@ -221,7 +256,7 @@ pub struct RenameArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct RemoveArgs {
-    /// Names or id:PREFIX
+    /// Names, globs or id:PREFIX
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
     /// Folders too, with everything in them
@@ -277,6 +312,8 @@ pub struct VerifyArgs {
     /// Names or globs below both current folders; without them everything
     #[arg(value_name = "PATTERN")]
     pub patterns: Vec<String>,
+    #[command(flatten)]
+    pub walk: WalkArgs,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -14,6 +14,14 @@ impl RemoteFolder {
         self.0.as_ref()
     }
 
+    /// What is left of a full name inside of this folder; `None` when it is not in it.
+    pub fn relative(&self, name: &FileName) -> Option<FileName> {
+        match &self.0 {
+            None => Some(name.clone()),
+            Some(folder) => name.relative_to(folder),
+        }
+    }
+
     /// The folder that `cd TEXT` leads to. The one place where `..`, `.`, `/` and empty parts mean
     /// something.
     pub fn change(&self, text: &str) -> Result<Self, Failure> {

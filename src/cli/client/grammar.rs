@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn usage_lines_invent_nothing() {
         let text = one_shot("fileshare-client --server nas get");
-        let usage = "Usage: fileshare-client get [OPTIONS] <NAME>...";
+        let usage = "Usage: fileshare-client get [OPTIONS] [NAME]...";
         assert!(text.contains(usage), "{text}");
         let text = parse_line(vec!["ping".into(), "x".into()]).unwrap_err();
         let text = text.to_string();

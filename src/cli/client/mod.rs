@@ -9,8 +9,11 @@ mod first_contact;
 mod folder;
 mod grammar;
 mod line;
+mod local_glob;
 mod password;
 mod prompt;
+mod remote_names;
+mod retry_list;
 mod script;
 mod session;
 

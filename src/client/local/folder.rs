@@ -1,8 +1,10 @@
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::io_failure;
+use super::{io_failure, shown};
 use crate::disk::Folder;
-use crate::protocol::Failure;
+use crate::protocol::{ErrorCode, Failure};
+use crate::types::FileName;
 
 /// A local folder that is open, and the path that it was opened by. What is read and written below
 /// it stays in it, whatever links are there.
@@ -26,9 +28,43 @@ impl LocalFolder {
     }
 
     fn of(path: &Path, opened: std::io::Result<Folder>) -> Result<Self, Failure> {
+        let folder = opened.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Failure::new(
+                ErrorCode::Conflict,
+                format!("{}: a file is where a folder must go", shown(path)),
+            ),
+            _ => io_failure(path, &error),
+        })?;
         Ok(LocalFolder {
-            folder: opened.map_err(|error| io_failure(path, &error))?,
+            folder,
             path: path.to_owned(),
         })
+    }
+
+    /// Makes a folder below it, and the missing ones above that.
+    pub fn make(&self, name: &FileName) -> Result<(), Failure> {
+        self.make_below(name).map(drop)
+    }
+
+    pub(super) fn make_below(&self, name: &FileName) -> Result<Folder, Failure> {
+        self.folder
+            .make_folders(name)
+            .map(|(folder, _)| folder)
+            .map_err(|error| {
+                let path = self.path_of(name);
+                let why = match error.kind() {
+                    ErrorKind::NotADirectory => "a file or a link is where a folder must go",
+                    ErrorKind::CrossesDevices => "another file system is mounted on the way",
+                    _ => return io_failure(&path, &error),
+                };
+                Failure::new(ErrorCode::Conflict, format!("{}: {why}", shown(&path)))
+            })
+    }
+
+    /// The path of a name below it, to be shown.
+    pub fn path_of(&self, name: &FileName) -> PathBuf {
+        let mut path = self.path.clone();
+        path.extend(name.parts());
+        path
     }
 }

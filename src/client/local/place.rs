@@ -132,7 +132,7 @@ impl LocalPlace {
             LocalPlace::Found(..) | LocalPlace::Standing(..) => self.parent().map_err(failed),
             LocalPlace::Named(top, name) => {
                 let folder = match name.folder() {
-                    Some(folder) => top.make(&folder)?,
+                    Some(folder) => top.make_below(&folder)?,
                     None => top.folder.clone(),
                 };
                 Ok((folder, name.leaf().to_owned()))
@@ -171,40 +171,6 @@ impl LocalPlace {
     /// What the system said about it.
     pub(in crate::client) fn failed(&self, error: &io::Error) -> Failure {
         io_failure(&self.path(), error)
-    }
-}
-
-impl LocalFolder {
-    /// The path of a name below it, to be shown.
-    pub(in crate::client) fn path_of(&self, name: &FileName) -> PathBuf {
-        let mut path = self.path.clone();
-        path.extend(name.parts());
-        path
-    }
-
-    /// Makes a folder below it, and the missing ones above that.
-    pub(in crate::client) fn make(&self, name: &FileName) -> Result<Folder, Failure> {
-        let made = self.folder.make_folders(name).map(|(folder, _)| folder);
-        made.map_err(|error| {
-            let path = self.path_of(name);
-            match error.kind() {
-                ErrorKind::NotADirectory => Failure::new(
-                    ErrorCode::Conflict,
-                    format!(
-                        "{}: a file or a link is where a folder must go",
-                        super::shown(&path)
-                    ),
-                ),
-                ErrorKind::CrossesDevices => Failure::new(
-                    ErrorCode::Conflict,
-                    format!(
-                        "{}: another file system is mounted on the way",
-                        super::shown(&path)
-                    ),
-                ),
-                _ => io_failure(&path, &error),
-            }
-        })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::client::{
 };
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::Progress;
-use crate::types::{Entry, FileName, FileRef, Item, OnConflict, Precondition};
+use crate::types::{Entry, FileName, FileRef, OnConflict, Precondition};
 
 pub(super) async fn carry_out(
     client: &mut Client,
@@ -256,10 +256,7 @@ impl Run<'_> {
         };
         let mut files = Vec::new();
         for entry in same {
-            let name = match &self.sync.remote {
-                Some(folder) => entry.name.relative_to(folder),
-                None => Some(entry.name.clone()),
-            };
+            let name = self.below(&entry.name);
             let file = name.and_then(|name| self.sides.local.get(&name));
             files.extend(file.map(|file| (file.clone(), entry)));
         }
@@ -328,23 +325,18 @@ impl Run<'_> {
             return Ok(());
         }
         // Somebody may have put something there meanwhile.
-        let mut alive = BTreeSet::new();
         let query = ListQuery {
             folder: self.sync.remote.clone(),
             ..ListQuery::default()
         };
-        let folder = self.sync.remote.as_ref();
-        self.client
-            .list(&query, &mut |item| {
-                let name = match folder {
-                    Some(folder) => item.name().relative_to(folder),
-                    None => Some(item.name().clone()),
-                };
-                if let (Item::File(_), Some(name)) = (&item, name) {
-                    alive.extend(name.ancestors());
-                }
-            })
-            .await?;
+        let listed = self.client.list_all(&query).await?;
+        let names = listed
+            .files
+            .iter()
+            .filter_map(|entry| self.below(&entry.name));
+        let alive: BTreeSet<FileName> = names
+            .flat_map(|name| name.ancestors().collect::<Vec<_>>())
+            .collect();
         doomed.retain(|name| !alive.contains(*name));
         // A folder goes with the folders in it.
         let topmost = |name: &&FileName| !name.ancestors().any(|above| doomed.contains(&above));
@@ -430,6 +422,14 @@ impl Run<'_> {
     fn full(&self, name: &FileName) -> Result<FileName, Failure> {
         let full = FileName::inside(self.sync.remote.as_ref(), name);
         full.map_err(|error| Failure::new(ErrorCode::InvalidName, format!("{name}: {error}")))
+    }
+
+    /// The name below the folder that is synchronised.
+    fn below(&self, full: &FileName) -> Option<FileName> {
+        match &self.sync.remote {
+            Some(folder) => full.relative_to(folder),
+            None => Some(full.clone()),
+        }
     }
 
     /// The same to speak of it.
@@ -521,5 +521,5 @@ fn describe(clash: &Clash, sync: &Sync) -> Failure {
 
 async fn make_local(top: &LocalFolder, name: &FileName) -> Result<(), Failure> {
     let (top, name) = (top.clone(), name.clone());
-    blocking(move || top.make(&name).map(drop)).await
+    blocking(move || top.make(&name)).await
 }

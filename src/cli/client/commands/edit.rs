@@ -42,7 +42,7 @@ pub async fn run(session: &mut Session, args: &EditArgs) -> Outcome {
     };
     if args.dry_run.dry_run {
         report.file(tell(Status::WouldTransfer, standing));
-        return Ok(report.finish());
+        return report.finish();
     }
     let mut draft = Draft::new(&session.output, &name)?;
     let standing = match standing {
@@ -59,12 +59,12 @@ pub async fn run(session: &mut Session, args: &EditArgs) -> Outcome {
             false => failure,
         };
         report.failed(name.as_str(), &failure);
-        return Ok(report.finish());
+        return report.finish();
     }
     if !draft.is_changed()? {
         draft.discard();
         report.file(tell(Status::Unchanged, standing));
-        return Ok(report.finish());
+        return report.finish();
     }
     draft.restore_permissions(executable)?;
     let (sent, uploaded) = upload(session, draft.path(), &name, standing.as_ref()).await;
@@ -79,7 +79,7 @@ pub async fn run(session: &mut Session, args: &EditArgs) -> Outcome {
         }
         Err(failure) => report.failed(name.as_str(), &kept(failure, draft, &name)),
     }
-    Ok(report.finish())
+    report.finish()
 }
 
 /// What is to be edited, and whether this user may put it back: better now than when it is written.

@@ -17,6 +17,8 @@ use crate::types::{FileName, Item, Patterns, Printable};
 /// `list [PATTERN…]`
 pub async fn run(session: &mut Session, args: &ListArgs) -> Outcome {
     let query = query(&session.folder, &args.patterns)?;
+    let filter = args.filter.filter()?;
+    let folder = session.folder.clone();
     let mut wanted = Wanted::new(&session.folder, &args.patterns);
     let output = &session.output;
     let in_order = args.sort == SortKey::Name && !args.reverse;
@@ -25,8 +27,12 @@ pub async fn run(session: &mut Session, args: &ListArgs) -> Outcome {
     session
         .client
         .list(&query, &mut |item| {
-            number += 1;
             wanted.saw(item.name());
+            let below = folder.relative(item.name());
+            if below.is_some_and(|name| !filter.takes(&name)) {
+                return;
+            }
+            number += 1;
             // Items arrive in order of names: only another order has to wait for all of them.
             match in_order {
                 true => tell(output, &item),
@@ -91,11 +97,9 @@ impl<'a> Wanted<'a> {
 
     /// Notes a name that was listed.
     pub fn saw(&mut self, name: &FileName) {
-        let below = match self.folder.name() {
-            None => Some(name.clone()),
-            Some(folder) => name.relative_to(folder),
+        let Some(below) = self.folder.relative(name) else {
+            return;
         };
-        let Some(below) = below else { return };
         for (_, meant, seen) in self.patterns.iter_mut().filter(|(.., seen)| !seen) {
             *seen = meant.as_ref().is_some_and(|meant| meant.is_match(&below));
         }

@@ -1,16 +1,16 @@
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
+use super::put::tell_skipped;
 use crate::cli::advice::Doing;
 use crate::cli::client::batch::{BatchReport, Removal};
 use crate::cli::client::command::SyncArgs;
 use crate::cli::client::folder::RemoteFolder;
 use crate::cli::client::session::Session;
 use crate::cli::client::shown;
-use crate::cli::exit::Verdict;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Bars;
-use crate::client::{Direction, Sync, SyncReport, SyncSummary};
+use crate::client::{ClientError, Direction, Sync, SyncReport, SyncSummary};
 use crate::types::FileName;
 
 /// What marks the server's side.
@@ -27,9 +27,10 @@ pub async fn run(session: &mut Session, args: SyncArgs) -> Outcome {
         .client
         .sync(&sync, bars.progress(), &mut |event| match event {
             SyncReport::File(file) => report.file(file),
-            SyncReport::Made { name, outcome } => {
-                report.made(&name, dry_run, outcome.map_err(Failure::from));
-            }
+            SyncReport::Made { name, outcome } => match outcome {
+                Ok(()) => report.folder(&name, dry_run),
+                Err(error) => report.failed(name.as_str(), &explain(error)),
+            },
             SyncReport::Removed {
                 name,
                 path,
@@ -45,21 +46,17 @@ pub async fn run(session: &mut Session, args: SyncArgs) -> Outcome {
                 report.removed(removal, outcome.map_err(Failure::from));
             }
             SyncReport::Skipped(skipped) => {
-                let place = sync.local.join(&skipped.place);
-                output.note(format_args!(
-                    "skipped {}: {}",
-                    shown(&place),
-                    skipped.reason
-                ));
+                let path = sync.local.join(&skipped.place);
+                tell_skipped(&mut report, &path, &skipped, None);
             }
         })
         .await;
     drop(bars);
-    let summary = synced.map_err(|error| Failure::from(error).while_doing(Doing::Syncing))?;
-    Ok(finish(session, report, &summary))
+    let summary = synced.map_err(explain)?;
+    finish(session, report, &summary)
 }
 
-fn finish(session: &Session, mut report: BatchReport, summary: &SyncSummary) -> Verdict {
+fn finish(session: &Session, mut report: BatchReport, summary: &SyncSummary) -> Outcome {
     let output = &session.output;
     report.equal(summary.equal, summary.equal_bytes);
     report.sent(summary.sent);
@@ -74,6 +71,10 @@ fn finish(session: &Session, mut report: BatchReport, summary: &SyncSummary) -> 
         ));
     }
     verdict
+}
+
+fn explain(error: ClientError) -> Failure {
+    Failure::from(error).while_doing(Doing::Syncing)
 }
 
 fn plan(folder: &RemoteFolder, args: &SyncArgs) -> Result<Sync, Failure> {
