@@ -15,6 +15,10 @@ pub enum Doing {
     Naming,
     /// Removing without -r.
     RemovingFiles,
+    /// Making one folder like another.
+    Syncing,
+    /// Editing a file.
+    Editing,
 }
 
 /// The next step after a failure of this kind, where it depends on what was being done.
@@ -40,6 +44,12 @@ pub fn next_step_of(doing: Doing, code: ErrorCode) -> Option<&'static str> {
         }
         (Doing::Naming, AlreadyExists) => {
             Some("choose another name, or remove or rename what has this one")
+        }
+        (Doing::Syncing, Disconnected | Timeout | Unreachable | Busy) => {
+            Some("run it again: what is equal by then is passed over, and the rest goes on")
+        }
+        (Doing::Syncing, AlreadyExists | Conflict) => {
+            Some("look at both sides with --dry-run, then run it again")
         }
         (Doing::RemovingFiles, Usage) => Some("say -r to remove a folder with everything in it"),
         _ => None,

@@ -1,5 +1,6 @@
-//! Asking a person something, when there is one.
+//! Asking a person something, when there is one, and lending them the terminal.
 
+use std::fs::File;
 use std::io::{self, IsTerminal};
 
 use zeroize::Zeroizing;
@@ -31,6 +32,67 @@ pub async fn ask(
         return Ok(None);
     }
     system::ask(output, question, echo).await
+}
+
+/// The terminal that this process is run from, if there is one.
+pub fn open() -> Option<File> {
+    if cfg!(unix) {
+        return File::open("/dev/tty").ok();
+    }
+    None
+}
+
+/// How the terminal was when it was remembered: the line editor changes it while it reads, and so do
+/// other editors; whoever ends one meanwhile, or outlives it, has to change it back.
+#[cfg(unix)]
+pub struct Mode(Option<rustix::termios::Termios>);
+
+#[cfg(unix)]
+impl Mode {
+    /// The terminal that standard input is, as it is now.
+    pub fn remember() -> Self {
+        Mode(rustix::termios::tcgetattr(io::stdin()).ok())
+    }
+
+    /// Changes it back.
+    pub fn restore(&self) {
+        use rustix::termios::{OptionalActions, tcsetattr};
+        if let Some(mode) = &self.0 {
+            // If that fails there is nothing left to do about it.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, mode);
+        }
+    }
+}
+
+/// There is nothing to remember here.
+#[cfg(not(unix))]
+pub struct Mode;
+
+#[cfg(not(unix))]
+impl Mode {
+    /// Nothing.
+    pub fn remember() -> Self {
+        Mode
+    }
+
+    /// Nothing.
+    pub fn restore(&self) {}
+}
+
+/// Changes the terminal back when it is dropped.
+pub struct Restored(Mode);
+
+impl Restored {
+    /// To how it is now.
+    pub fn later() -> Self {
+        Restored(Mode::remember())
+    }
+}
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        self.0.restore();
+    }
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 use std::fs::{File, Metadata};
 use std::io;
 
+use super::permissions;
 use crate::types::Timestamp;
 
 /// What kind of thing stands under a name.
@@ -95,6 +96,18 @@ impl FileFacts {
             device,
             executable,
         })
+    }
+
+    /// Gives an open file the time of change and the executable bit that are wanted, where these
+    /// facts of it differ.
+    pub fn adapt(&self, file: &File, modified: Timestamp, executable: bool) -> io::Result<()> {
+        if self.executable != executable {
+            permissions::set_executable(file, executable)?;
+        }
+        if self.modified != modified {
+            file.set_modified(modified.into())?;
+        }
+        Ok(())
     }
 
     /// Whether both are facts of one unchanged regular file: size, time of change to the

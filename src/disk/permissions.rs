@@ -19,6 +19,25 @@ pub(super) fn set_ordinary(_file: &File, _executable: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the file executable for whoever may read it, or for nobody; all else stays as it is.
+#[cfg(unix)]
+pub(super) fn set_executable(file: &File, executable: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = file.metadata()?.permissions().mode();
+    let mode = match executable {
+        true => mode | (mode & 0o444) >> 2,
+        false => mode & !0o111,
+    };
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+/// There is no such permission elsewhere.
+#[cfg(not(unix))]
+pub(super) fn set_executable(_file: &File, _executable: bool) -> io::Result<()> {
+    Ok(())
+}
+
 /// Finds out what permissions new files get. Call it while `/proc` can be read: a process that
 /// confines itself cannot do so any more.
 pub fn remember_umask() {

@@ -9,6 +9,8 @@ mod cuts;
 #[cfg(target_os = "linux")]
 mod deadlines;
 #[cfg(target_os = "linux")]
+mod edit;
+#[cfg(target_os = "linux")]
 mod faults;
 mod flips;
 #[cfg(target_os = "linux")]
@@ -40,6 +42,7 @@ mod script;
 mod store_mode;
 #[cfg(target_os = "linux")]
 mod symlink_races;
+mod sync;
 #[cfg(unix)]
 mod terminal;
 mod tools;

@@ -29,6 +29,7 @@ pub struct BatchReport {
     tally: Tally,
     unchanged: u64,
     skipped: u64,
+    removed: u64,
     bytes: u64,
     sent: u64,
 }
@@ -54,6 +55,7 @@ impl BatchReport {
             tally: Tally::default(),
             unchanged: 0,
             skipped: 0,
+            removed: 0,
             bytes: 0,
             sent: 0,
         }
@@ -144,7 +146,7 @@ impl BatchReport {
                 sent: self.sent,
                 seconds,
             }));
-            if files > 1 || !self.left_out.is_empty() {
+            if files > 1 || !self.left_out.is_empty() || self.action == "sync" {
                 self.output.done(self.summary(seconds));
             }
         }
@@ -176,6 +178,63 @@ impl BatchReport {
     /// So many bytes of file content have crossed the wire, whatever became of them.
     pub fn sent(&mut self, bytes: u64) {
         self.sent += bytes;
+    }
+
+    /// So many files, of so many bytes, are as they should be, and there is nothing to tell of each.
+    pub fn equal(&mut self, files: u64, bytes: u64) {
+        (0..files).for_each(|_| self.tally.done());
+        self.unchanged += files;
+        self.bytes += bytes;
+    }
+
+    /// Tells of something that was removed, or would be.
+    pub fn removed(&mut self, removed: Removal<'_>, outcome: Result<bool, Failure>) {
+        let Removal {
+            name,
+            path,
+            size,
+            dry_run,
+        } = removed;
+        let kept = match outcome {
+            Err(failure) => {
+                let failure = failure.beside(path).while_doing(self.doing);
+                return self.failed(name.as_str(), &failure);
+            }
+            Ok(kept) => kept,
+        };
+        self.tally.done();
+        self.removed += 1;
+        let (status, words) = match dry_run {
+            true => ("would_remove", "would remove"),
+            false => ("done", "removed"),
+        };
+        let local = path.map(|path| path.to_string_lossy().into_owned());
+        self.output.object(match size {
+            Some(size) => Body::File(FileLine {
+                action: self.action,
+                name: name.as_str(),
+                path: local.as_deref(),
+                size: Some(size),
+                status,
+                kept: Some(kept),
+                ..FileLine::default()
+            }),
+            None => Body::Folder(FolderLine {
+                action: Some(self.action),
+                name: name.as_str(),
+                status: Some(status),
+                kept: Some(kept),
+                ..FolderLine::default()
+            }),
+        });
+        let slash = if size.is_none() { "/" } else { "" };
+        let what = path.map_or_else(|| name.to_string(), shown);
+        let lost = match size.is_some() && !kept {
+            true => ", which is not kept",
+            false => "",
+        };
+        self.output
+            .done(format_args!("{words} {what}{slash}{lost}"));
     }
 
     fn done(&mut self, name: &FileRef, path: Option<&Path>, done: &Done) {
@@ -251,6 +310,7 @@ impl BatchReport {
         for (number, word) in [
             (self.unchanged, "unchanged"),
             (self.skipped + self.left_out.len() as u64, "skipped"),
+            (self.removed, "removed"),
             (self.tally.failures(), "failed"),
         ] {
             if number > 0 {
@@ -260,6 +320,18 @@ impl BatchReport {
         parts.push(format!("{} sent in {seconds:.1} s", units::size(self.sent)));
         parts.join(", ")
     }
+}
+
+/// What was removed, or would be.
+pub struct Removal<'a> {
+    /// Its name on the server, or what that would be.
+    pub name: &'a FileName,
+    /// The local file or folder, if it was one.
+    pub path: Option<&'a Path>,
+    /// Its size; `None` for a folder.
+    pub size: Option<u64>,
+    /// Nothing was changed.
+    pub dry_run: bool,
 }
 
 fn would(size: Option<u64>) -> String {

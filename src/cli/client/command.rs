@@ -1,5 +1,6 @@
 //! The grammar: one for the one-shot form, the prompt and scripts (contract section 5).
 
+mod sync;
 mod walk;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use super::args::{Connection, Diagnosis, Display};
 use super::grammar;
 use crate::types::{Digest, OnConflict};
 
+pub use sync::{EditArgs, SyncArgs};
 pub use walk::{FilterArgs, RetryArgs, WalkArgs};
 
 /// What stands below the options in `--help`.
@@ -100,6 +102,11 @@ pub enum Command {
     Cat(NameArgs),
     /// Compare local files with the server's, without transferring
     Verify(VerifyArgs),
+    /// Make a folder like another one, here or on the server: only what differs moves
+    #[command(visible_alias = "mirror")]
+    Sync(SyncArgs),
+    /// Edit a file of the server's in $VISUAL or $EDITOR
+    Edit(EditArgs),
     /// What the server says of itself
     Info,
     /// The round-trip time
@@ -444,6 +451,7 @@ mod tests {
             ("put upload Put", "put"),
             ("rename change mv MV", "rename"),
             ("remove rm delete Delete", "remove"),
+            ("sync mirror Mirror", "sync"),
             ("help ? HELP", "help"),
             ("exit quit bye DISCONNECT disconnect", "exit"),
         ] {
@@ -513,6 +521,9 @@ mod tests {
             "info x",
             "exit now",
             "list --connections 3",
+            "sync a",
+            "sync a server: --max-delete 3",
+            "sync a server: --delete --max-delete -1",
         ] {
             assert!(line(text).is_err_and(|error| !is_answer(&error)), "{text}");
         }

@@ -4,6 +4,7 @@ mod args;
 mod batch;
 mod command;
 mod commands;
+mod draft;
 mod first_contact;
 mod folder;
 mod grammar;

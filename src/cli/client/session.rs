@@ -8,7 +8,7 @@ use super::password::PasswordSource;
 use crate::cli::exit::{self, Ended, Verdict};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
-use crate::cli::signals::Signals;
+use crate::cli::signals::{Received, Signals};
 use crate::client::{Client, Credentials};
 
 /// How long after a signal somebody may take to read what there is to say.
@@ -65,7 +65,7 @@ pub async fn supervise(
     let _guard = Guard::start(output);
     let ended = tokio::select! {
         biased;
-        received = signals.next() => received.into(),
+        received = next_for_us(signals) => received.into(),
         () = output.until_broken() => Ended::Closed,
         finished = work => Ended::Finished(finished),
     };
@@ -81,6 +81,36 @@ pub async fn supervise(
         (Ended::Closed | Ended::Finished(_), Some(Ok(()))) => Ended::Closed,
         (Ended::Closed | Ended::Finished(_), Some(Err(failure))) => Ended::Finished(Err(failure)),
         (ended, _) => ended,
+    }
+}
+
+/// Whether another program has the terminal.
+static LENT: AtomicBool = AtomicBool::new(false);
+
+/// While it is there another program has the terminal, and Ctrl-C is for that one.
+pub struct TerminalLent(());
+
+impl TerminalLent {
+    /// From now on.
+    pub fn begin() -> Self {
+        LENT.store(true, Ordering::SeqCst);
+        TerminalLent(())
+    }
+}
+
+impl Drop for TerminalLent {
+    fn drop(&mut self) {
+        LENT.store(false, Ordering::SeqCst);
+    }
+}
+
+/// The next signal that is not for the program that has the terminal.
+async fn next_for_us(signals: &mut Signals) -> Received {
+    loop {
+        match signals.next().await {
+            Received::Interrupt if LENT.load(Ordering::SeqCst) => {}
+            received => return received,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{LocalFolder, io_failure, require_file};
 use crate::client::tree::LocalEntry;
 use crate::disk::{FileFacts, FileKind, Folder};
-use crate::protocol::Failure;
+use crate::protocol::{ErrorCode, Failure};
 use crate::types::FileName;
 
 /// Where a local file is, or is to be.

@@ -13,7 +13,7 @@ use crate::client::{
 };
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::Progress;
-use crate::types::{FileName, FileRef, Item, OnConflict, Precondition};
+use crate::types::{Entry, FileName, FileRef, OnConflict, Precondition};
 
 pub(super) async fn carry_out(
     client: &mut Client,
@@ -227,8 +227,14 @@ impl Run<'_> {
             return Ok(());
         }
         let (failures, report) = (&mut self.failures, &mut self.report);
+        let mut same = Vec::new();
         let mut tell = |file: FileReport| {
             *failures += u64::from(file.outcome.is_err());
+            if let Ok(done) = &file.outcome
+                && done.status == Status::Unchanged
+            {
+                same.extend(done.entry.clone());
+            }
             report(SyncReport::File(file));
         };
         let progress = self.progress.clone();
@@ -236,7 +242,36 @@ impl Run<'_> {
             .client
             .get(downloads, self.sync.dry_run, progress, &mut tell);
         self.summary.sent += sent.await?;
-        Ok(())
+        match self.sync.dry_run {
+            true => Ok(()),
+            false => self.adapt(same).await,
+        }
+    }
+
+    /// Files that turned out to have the same content get the same time and executable bit, so that
+    /// nobody need read them again. One where that fails is as good as before.
+    async fn adapt(&self, same: Vec<Entry>) -> Result<(), Failure> {
+        let Some(tree) = &self.sides.tree else {
+            return Ok(());
+        };
+        let mut files = Vec::new();
+        for entry in same {
+            let name = self.below(&entry.name);
+            let file = name.and_then(|name| self.sides.local.get(&name));
+            files.extend(file.map(|file| (file.clone(), entry)));
+        }
+        let top = tree.top.folder.clone();
+        let adapt = move || {
+            for (seen, entry) in files {
+                let found = top.file_below(&seen.place).ok();
+                // What has changed meanwhile keeps the time of that change.
+                if let Some((file, facts)) = found.filter(|(_, now)| now.same_file(&seen.facts)) {
+                    let _ = facts.adapt(&file, entry.modified, entry.executable);
+                }
+            }
+            Ok(())
+        };
+        blocking(adapt).await
     }
 
     async fn remove(&mut self, removals: &Removals) -> Result<(), Failure> {
@@ -290,23 +325,18 @@ impl Run<'_> {
             return Ok(());
         }
         // Somebody may have put something there meanwhile.
-        let mut alive = BTreeSet::new();
         let query = ListQuery {
             folder: self.sync.remote.clone(),
             ..ListQuery::default()
         };
-        let folder = self.sync.remote.as_ref();
-        self.client
-            .list(&query, &mut |item| {
-                let name = match folder {
-                    Some(folder) => item.name().relative_to(folder),
-                    None => Some(item.name().clone()),
-                };
-                if let (Item::File(_), Some(name)) = (&item, name) {
-                    alive.extend(name.ancestors());
-                }
-            })
-            .await?;
+        let listed = self.client.list_all(&query).await?;
+        let names = listed
+            .files
+            .iter()
+            .filter_map(|entry| self.below(&entry.name));
+        let alive: BTreeSet<FileName> = names
+            .flat_map(|name| name.ancestors().collect::<Vec<_>>())
+            .collect();
         doomed.retain(|name| !alive.contains(*name));
         // A folder goes with the folders in it.
         let topmost = |name: &&FileName| !name.ancestors().any(|above| doomed.contains(&above));
@@ -392,6 +422,14 @@ impl Run<'_> {
     fn full(&self, name: &FileName) -> Result<FileName, Failure> {
         let full = FileName::inside(self.sync.remote.as_ref(), name);
         full.map_err(|error| Failure::new(ErrorCode::InvalidName, format!("{name}: {error}")))
+    }
+
+    /// The name below the folder that is synchronised.
+    fn below(&self, full: &FileName) -> Option<FileName> {
+        match &self.sync.remote {
+            Some(folder) => full.relative_to(folder),
+            None => Some(full.clone()),
+        }
     }
 
     /// The same to speak of it.
@@ -483,5 +521,5 @@ fn describe(clash: &Clash, sync: &Sync) -> Failure {
 
 async fn make_local(top: &LocalFolder, name: &FileName) -> Result<(), Failure> {
     let (top, name) = (top.clone(), name.clone());
-    blocking(move || top.make(&name).map(drop)).await
+    blocking(move || top.make(&name)).await
 }

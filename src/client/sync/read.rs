@@ -1,14 +1,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use super::side::{Seen, Side};
 use super::{Direction, Sync};
 use crate::client::link::broken;
 use crate::client::local::{self, LocalFolder};
 use crate::client::tree::LocalEntry;
-use crate::client::{Client, ListQuery, Reason, Rules, Tree, WalkOptions};
+use crate::client::{Client, ListQuery, Listing, Reason, Rules, Tree, WalkOptions};
 use crate::protocol::{ErrorCode, Failure};
 use crate::types::{Entry, FileName, FileRef, Item};
+
+/// A folder that somebody has just made in the root by hand is there, and is listed within 2 s: how
+/// often to look for it, …
+const LOOKS: u32 = 6;
+
+/// … and how long to wait between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Both sides as they were when the sync began.
 pub(super) struct Sides {
@@ -44,30 +52,22 @@ pub(super) async fn read(client: &mut Client, sync: &Sync) -> Result<Sides, Fail
     }
     let mut there = Side::default();
     let mut remote = BTreeMap::new();
-    let items = list(client, sync).await?;
-    for item in items {
-        let full = item.name();
-        let name = match &sync.remote {
-            Some(folder) => full.relative_to(folder),
-            None => Some(full.clone()),
-        };
-        let Some(name) = name else {
-            return Err(broken("a listing of another folder"));
-        };
-        let is_folder = matches!(item, Item::Folder(_));
-        if !sync.walk.takes(rules, &name, is_folder) {
+    let listing = list(client, sync).await?;
+    for entry in listing.files {
+        let name = below(sync, &entry.name)?;
+        if sync.walk.takes(rules, &name, false) {
+            there.files.insert(name.clone(), Seen::from(&entry));
+            remote.insert(name, entry);
+        } else {
             there.untouched.insert(name);
-            continue;
         }
-        match item {
-            Item::File(entry) => {
-                there.files.insert(name.clone(), Seen::from(&entry));
-                remote.insert(name, entry);
-            }
-            Item::Folder(_) => {
-                there.empty.insert(name);
-            }
-        }
+    }
+    for folder in listing.empty {
+        let name = below(sync, &folder)?;
+        match sync.walk.takes(rules, &name, true) {
+            true => there.empty.insert(name),
+            false => there.untouched.insert(name),
+        };
     }
     let incomplete = match up {
         true => tree.as_ref().and_then(unreadable),
@@ -126,9 +126,17 @@ fn see_local(tree: &Tree, here: &mut Side, local: &mut BTreeMap<FileName, LocalE
     here.folders.retain(|folder| !untouched.contains(folder));
 }
 
+/// A name of the listing as it is below the folder.
+fn below(sync: &Sync, full: &FileName) -> Result<FileName, Failure> {
+    let name = match &sync.remote {
+        Some(folder) => full.relative_to(folder),
+        None => Some(full.clone()),
+    };
+    name.ok_or_else(|| broken("a listing of another folder"))
+}
+
 /// What is below the server's folder. One that is not there is empty, unless it is the source.
-async fn list(client: &mut Client, sync: &Sync) -> Result<Vec<Item>, Failure> {
-    let mut items = Vec::new();
+async fn list(client: &mut Client, sync: &Sync) -> Result<Listing, Failure> {
     if let Some(folder) = &sync.remote {
         match client.stat(&FileRef::Name(folder.clone())).await {
             Ok(Item::Folder(_)) => {}
@@ -139,7 +147,7 @@ async fn list(client: &mut Client, sync: &Sync) -> Result<Vec<Item>, Failure> {
             Err(failure)
                 if failure.code == ErrorCode::NotFound && sync.direction == Direction::Up =>
             {
-                return Ok(items);
+                return Ok(Listing::default());
             }
             Err(failure) => return Err(failure),
         }
@@ -148,8 +156,14 @@ async fn list(client: &mut Client, sync: &Sync) -> Result<Vec<Item>, Failure> {
         folder: sync.remote.clone(),
         ..ListQuery::default()
     };
-    client.list(&query, &mut |item| items.push(item)).await?;
-    Ok(items)
+    for _ in 0..LOOKS {
+        match client.list_all(&query).await {
+            Err(failure) if failure.code == ErrorCode::NotFound => {}
+            other => return other,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    client.list_all(&query).await
 }
 
 /// The first folder of the local source that could not be read.

@@ -2,6 +2,7 @@
 //! session's output, and returns what it came to; it neither prints nor decides an exit code.
 
 mod cat;
+mod edit;
 mod get;
 mod help;
 mod info;
@@ -18,6 +19,7 @@ mod restore;
 mod sessions;
 pub mod shell;
 mod stat;
+mod sync;
 mod trash;
 mod undo;
 mod verify;
@@ -80,6 +82,8 @@ async fn run_in(session: &mut Session, command: Command) -> Outcome {
         Command::Stat(args) => stat::run(session, &args).await,
         Command::Cat(args) => cat::run(session, &args).await,
         Command::Verify(args) => verify::run(session, &args).await,
+        Command::Sync(args) => sync::run(session, args).await,
+        Command::Edit(args) => edit::run(session, &args).await,
         Command::Info => info::run(session).await,
         Command::Ping => ping::run(session).await,
         Command::Sessions => sessions::run(session).await,

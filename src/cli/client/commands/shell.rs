@@ -1,6 +1,7 @@
 //! `!CMD`: a local shell command, in the prompt and in scripts.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::cli::client::session::Input;
@@ -38,6 +39,32 @@ pub fn run(command: &str, input: Input) -> Ended {
 pub fn shell(command: &str) -> Command {
     let mut shell = bare_shell(command);
     shell.env_remove(VARIABLE);
+    shell
+}
+
+/// The system's shell, about to run the program `words` (with its arguments, as they would be typed)
+/// on a file. It does not get to see this program's password.
+pub fn with_file(words: &str, file: &Path) -> Command {
+    let mut shell = bare_with_file(words, file);
+    shell.env_remove(VARIABLE);
+    shell
+}
+
+#[cfg(unix)]
+fn bare_with_file(words: &str, file: &Path) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .arg("-c")
+        .arg(format!("{words} \"$@\""))
+        .arg(words)
+        .arg(file);
+    shell
+}
+
+#[cfg(not(unix))]
+fn bare_with_file(words: &str, file: &Path) -> Command {
+    let mut shell = bare_shell(words);
+    shell.arg(file);
     shell
 }
 

@@ -26,6 +26,7 @@ use super::{allows_color, line};
 use crate::cli::exit::{self, Ended, Verdict};
 use crate::cli::failure::Failure;
 use crate::cli::signals::{Received, Signals};
+use crate::cli::terminal;
 use crate::protocol::ErrorCode;
 
 /// What is said after Ctrl-C during a command.
@@ -165,39 +166,5 @@ async fn leave_when_terminated(idle: Arc<AtomicBool>) {
             terminal.restore();
             std::process::exit(exit::of_end(&received.into()).into());
         }
-    }
-}
-
-/// The line editor changes the terminal while it reads; whoever ends the program meanwhile has to
-/// change it back.
-mod terminal {
-    #[cfg(unix)]
-    pub struct Mode(Option<rustix::termios::Termios>);
-
-    #[cfg(unix)]
-    impl Mode {
-        pub fn remember() -> Self {
-            Mode(rustix::termios::tcgetattr(std::io::stdin()).ok())
-        }
-
-        pub fn restore(&self) {
-            use rustix::termios::{OptionalActions, tcsetattr};
-            if let Some(mode) = &self.0 {
-                // If that fails there is nothing left to do about it.
-                let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, mode);
-            }
-        }
-    }
-
-    #[cfg(not(unix))]
-    pub struct Mode;
-
-    #[cfg(not(unix))]
-    impl Mode {
-        pub fn remember() -> Self {
-            Mode
-        }
-
-        pub fn restore(&self) {}
     }
 }

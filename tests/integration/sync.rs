@@ -1,0 +1,461 @@
+//! `sync`: one folder made like another one, here or on the server, and nothing lost by it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use fileshare::digest::Hasher;
+
+use crate::harness::{RunningServer, noise, serve, stderr, stdout, text};
+
+/// A server that lets everybody change things, its root, and a folder of a user.
+struct Scene {
+    root: tempfile::TempDir,
+    desk: tempfile::TempDir,
+    server: RunningServer,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let server = serve(root.path(), &["--anonymous", "editor"]);
+        Scene {
+            root,
+            desk: tempfile::tempdir().unwrap(),
+            server,
+        }
+    }
+
+    /// Writes a file of the user's.
+    fn here(&self, name: &str, content: impl AsRef<[u8]>) {
+        write(&self.desk.path().join(name), content.as_ref());
+    }
+
+    /// Puts a file into the root by hand, and waits until it is listed so.
+    fn there(&self, name: &str, content: impl AsRef<[u8]>) {
+        write(&self.root.path().join(name), content.as_ref());
+        let id = Hasher::digest_of(content.as_ref()).to_string();
+        for _ in 0..100 {
+            let listed = self.ok(&["list"]);
+            let mut lines = listed.lines();
+            if lines.any(|line| line.starts_with(&id) && line.ends_with(&format!("\t{name}"))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{name} is not listed");
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        self.server.ok(self.desk.path(), arguments)
+    }
+
+    fn fails(&self, arguments: &[&str], code: i32) -> String {
+        self.server.fails(self.desk.path(), arguments, code)
+    }
+
+    /// That two folders are alike, as another program sees it.
+    fn assert_alike(&self, here: &str, there: &str) {
+        assert_alike(&self.desk.path().join(here), &self.root.path().join(there));
+    }
+}
+
+fn write(path: &Path, content: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+fn assert_alike(a: &Path, b: &Path) {
+    let mut diff = Command::new("diff");
+    diff.args(["-r", "--no-dereference", "-x", ".fileshare*"]);
+    let output = diff.arg(a).arg(b).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+}
+
+/// The trees that a run of the local trash has kept.
+fn kept(folder: &Path) -> Vec<std::path::PathBuf> {
+    let trash = folder.join(".fileshare-trash");
+    let runs = std::fs::read_dir(trash).into_iter().flatten();
+    runs.map(|run| run.unwrap().path()).collect()
+}
+
+#[test]
+fn only_what_differs_moves_in_both_directions() {
+    let scene = Scene::new();
+    scene.here("site/a.txt", "one");
+    scene.here("site/deep/b.bin", noise(1, 300_000));
+    std::fs::create_dir_all(scene.desk.path().join("site/empty/inside")).unwrap();
+    let said = scene.ok(&["sync", "site", "server:www"]);
+    assert!(
+        said.contains("www/empty/inside/: an empty folder"),
+        "{said}"
+    );
+    scene.assert_alike("site", "www");
+    let said = scene.ok(&["sync", "site/", "server:www/"]);
+    assert!(
+        said.starts_with("2 files, 292.97 KiB, 2 unchanged, 0 B sent"),
+        "{said}"
+    );
+
+    scene.here("site/a.txt", "two");
+    scene.here("site/c", "new");
+    let said = scene.ok(&["mirror", "site", "server:www"]);
+    assert!(!said.contains("b.bin") && said.contains("www/c"), "{said}");
+    scene.assert_alike("site", "www");
+
+    scene.ok(&["sync", "server:www", "copy"]);
+    scene.assert_alike("copy", "www");
+    scene.there("www/c", "newer");
+    scene.there("www/d", "by hand");
+    let said = scene.ok(&["sync", "server:www", "copy"]);
+    assert!(said.starts_with("www/c: "), "{said}");
+    scene.assert_alike("copy", "www");
+    let said = scene.ok(&["sync", "server:www", "copy", "--json"]);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains(r#""action":"sync","files":4,"unchanged":4,"failed":0"#),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_dry_run_shows_the_plan_and_changes_nothing() {
+    let scene = Scene::new();
+    scene.here("a/new", "new");
+    scene.here("a/same", "same");
+    scene.ok(&["sync", "a", "server:b"]);
+    scene.here("a/same", "other");
+    scene.here("a/newer", "newer");
+    std::fs::create_dir(scene.desk.path().join("a/folder")).unwrap();
+    scene.there("b/extra", "extra");
+    let plan = ["sync", "a", "server:b", "--delete", "--dry-run"];
+    let said = scene.ok(&plan);
+    for line in [
+        "b/folder/: would make the folder",
+        "b/newer: would transfer 5 B",
+        "b/same: would transfer 5 B",
+        "would remove b/extra",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let said = scene.ok(&[&plan[..], &["--json"]].concat());
+    for line in [
+        r#""action":"sync","name":"b/newer","path":"a/newer","id":null,"size":5,"status":"would_transfer""#,
+        r#""action":"sync","name":"b/extra","size":5,"status":"would_remove","kept":true"#,
+        r#""type":"folder","action":"sync","name":"b/folder","status":"would_make""#,
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(scene.root.path().join("b/extra").exists());
+    assert_eq!(
+        std::fs::read(scene.root.path().join("b/same")).unwrap(),
+        b"same"
+    );
+    assert!(!scene.root.path().join("b/folder").exists());
+
+    let said = scene.ok(&["sync", "server:b", "a", "--delete", "-n"]);
+    for line in [
+        "b/extra: would transfer",
+        "would remove a/newer",
+        "would remove a/folder/",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(scene.desk.path().join("a/newer").exists());
+    scene.ok(&["sync", "server:b", "nowhere", "-n"]);
+    assert!(!scene.desk.path().join("nowhere").exists());
+}
+
+#[test]
+fn what_is_removed_is_kept_on_either_side() {
+    let scene = Scene::new();
+    for name in ["a/keep", "a/gone", "a/old/deep/file"] {
+        scene.here(name, name);
+    }
+    scene.ok(&["sync", "a", "server:a"]);
+    scene.ok(&["sync", "server:a", "b"]);
+    std::fs::remove_file(scene.desk.path().join("a/gone")).unwrap();
+    std::fs::remove_dir_all(scene.desk.path().join("a/old")).unwrap();
+    // Without being asked to it removes nothing.
+    scene.ok(&["sync", "a", "server:a"]);
+    assert!(scene.root.path().join("a/gone").exists());
+    let said = scene.ok(&["sync", "a", "server:a", "--delete"]);
+    assert!(
+        said.contains("removed a/old/deep/file") && said.contains("2 removed"),
+        "{said}"
+    );
+    scene.assert_alike("a", "a");
+    let said = scene.ok(&["trash"]);
+    assert!(
+        said.contains("a/gone") && said.contains("a/old/deep/file"),
+        "{said}"
+    );
+
+    let output = scene
+        .server
+        .run(scene.desk.path(), &["sync", "server:a", "b", "--delete"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("what was removed is kept in b/.fileshare-trash/"));
+    scene.assert_alike("b", "a");
+    let runs = kept(&scene.desk.path().join("b"));
+    assert_eq!(runs.len(), 1);
+    assert_eq!(
+        std::fs::read(runs[0].join("old/deep/file")).unwrap(),
+        b"a/old/deep/file"
+    );
+    // The trash is neither sent nor spoken of.
+    let output = scene
+        .server
+        .run(scene.desk.path(), &["sync", "b", "server:a", "--delete"]);
+    assert!(
+        stdout(&output).starts_with("1 file, "),
+        "{}",
+        stdout(&output)
+    );
+    assert_eq!(stderr(&output), "");
+
+    // The whole command on the server is taken back as one.
+    scene.ok(&["undo"]);
+    assert!(scene.root.path().join("a/gone").exists());
+    assert!(scene.root.path().join("a/old/deep/file").exists());
+}
+
+#[test]
+fn too_many_removals_or_an_empty_source_change_nothing() {
+    let scene = Scene::new();
+    for name in ["a/1", "a/2", "a/3", "a/keep"] {
+        scene.here(name, name);
+    }
+    scene.ok(&["sync", "a", "server:"]);
+    for name in ["1", "2", "3"] {
+        std::fs::remove_file(scene.desk.path().join("a").join(name)).unwrap();
+    }
+    scene.here("a/new", "new");
+    let said = scene.fails(
+        &["sync", "a", "server:", "--delete", "--max-delete", "2"],
+        6,
+    );
+    assert!(
+        said.contains("3 files and folders would be removed"),
+        "{said}"
+    );
+    assert!(!scene.root.path().join("new").exists());
+    let said = scene.fails(
+        &[
+            "sync",
+            "a",
+            "server:",
+            "--delete",
+            "--max-delete",
+            "2",
+            "-n",
+        ],
+        6,
+    );
+    assert!(
+        said.contains("3 files and folders would be removed"),
+        "{said}"
+    );
+
+    std::fs::create_dir(scene.desk.path().join("none")).unwrap();
+    let said = scene.fails(&["sync", "none", "server:", "--delete"], 6);
+    assert!(said.contains("there is no file in the source"), "{said}");
+    let said = scene.fails(&["sync", "missing", "server:", "--delete"], 4);
+    assert!(said.contains("missing"), "{said}");
+    let said = scene.fails(&["sync", "server:missing", "a", "--delete"], 4);
+    assert!(said.contains("missing"), "{said}");
+    scene.ok(&["mkdir", "none"]);
+    scene.fails(&["sync", "server:none", "a", "--delete"], 6);
+    assert!(scene.desk.path().join("a/keep").exists());
+    for name in ["1", "2", "3", "keep"] {
+        assert!(scene.root.path().join(name).exists(), "{name}");
+    }
+    let said = scene.ok(&["sync", "a", "server:", "--delete", "--max-delete", "4"]);
+    assert!(
+        said.contains("3 removed") || said.contains("4 removed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_where_a_folder_must_go_fails_alone_or_gives_way() {
+    let scene = Scene::new();
+    scene.here("a/x", "a file");
+    scene.here("a/y/in", "in a folder");
+    scene.here("a/z", "z");
+    scene.there("b/x/in", "in a folder");
+    scene.there("b/y", "a file");
+    let said = scene.fails(&["sync", "a", "server:b"], 9);
+    assert!(
+        said.contains("b/x is a folder") || said.contains("x is a folder on the server"),
+        "{said}"
+    );
+    assert!(said.contains("y is a file on the server"), "{said}");
+    assert!(scene.root.path().join("b/z").exists());
+    scene.ok(&["sync", "a", "server:b", "--delete"]);
+    scene.assert_alike("a", "b");
+
+    scene.here("c/x/in", "in a folder");
+    scene.here("c/y", "a file");
+    let said = scene.fails(&["sync", "server:b", "c"], 9);
+    assert!(said.contains("c/x is a folder here"), "{said}");
+    scene.ok(&["sync", "server:b", "c", "--delete"]);
+    scene.assert_alike("c", "b");
+    assert_eq!(kept(&scene.desk.path().join("c")).len(), 1);
+}
+
+#[test]
+fn a_name_that_only_changes_its_case_is_moved() {
+    let scene = Scene::new();
+    scene.here("a/Docs/readme", "text");
+    scene.ok(&["sync", "a", "server:a"]);
+    std::fs::rename(
+        scene.desk.path().join("a/Docs"),
+        scene.desk.path().join("a/docs"),
+    )
+    .unwrap();
+    scene.fails(&["sync", "a", "server:a"], 6);
+    scene.ok(&["sync", "a", "server:a", "--delete", "-n"]);
+    scene.ok(&["sync", "a", "server:a", "--delete"]);
+    scene.assert_alike("a", "a");
+}
+
+#[test]
+fn what_is_excluded_is_left_alone_on_both_sides() {
+    let scene = Scene::new();
+    scene.here("a/keep.txt", "k");
+    scene.here("a/skip.tmp", "here");
+    scene.there("b/other.tmp", "there");
+    scene.there("b/sub/other.tmp", "there");
+    scene.there("b/sub/gone.txt", "gone");
+    scene.ok(&["sync", "a", "server:b", "--delete", "--exclude", "*.tmp"]);
+    assert!(!scene.root.path().join("b/skip.tmp").exists());
+    assert!(scene.root.path().join("b/sub/other.tmp").exists());
+    assert!(!scene.root.path().join("b/sub/gone.txt").exists());
+    scene.here("c/mine.tmp", "mine");
+    scene.here("c/sub/mine.tmp", "mine");
+    scene.here("c/sub/gone.txt", "gone");
+    scene.ok(&["sync", "server:b", "c", "--delete", "--exclude", "*.tmp"]);
+    assert!(scene.desk.path().join("c/mine.tmp").exists());
+    assert!(scene.desk.path().join("c/sub/mine.tmp").exists());
+    assert!(!scene.desk.path().join("c/sub/gone.txt").exists());
+    assert!(!scene.desk.path().join("c/other.tmp").exists());
+
+    scene.here("d/.ignored", "build/\n*.o\n");
+    scene.here("d/main.c", "int main;");
+    scene.there("e/build/old", "made there");
+    scene.there("e/x.o", "made there");
+    scene.there("e/x.c", "gone");
+    scene.ok(&[
+        "sync",
+        "d",
+        "server:e",
+        "--delete",
+        "--ignore-file",
+        ".ignored",
+    ]);
+    assert!(scene.root.path().join("e/build/old").exists());
+    assert!(scene.root.path().join("e/x.o").exists());
+    assert!(!scene.root.path().join("e/x.c").exists());
+}
+
+#[test]
+fn times_are_believed_unless_one_asks_for_ids() {
+    let scene = Scene::new();
+    scene.here("a/f", "one");
+    scene.ok(&["sync", "a", "server:a"]);
+    let file = scene.desk.path().join("a/f");
+    let before = std::fs::metadata(&file).unwrap().modified().unwrap();
+    scene.here("a/f", "two");
+    let opened = std::fs::File::options().write(true).open(&file).unwrap();
+    opened.set_modified(before).unwrap();
+    scene.ok(&["sync", "a", "server:a"]);
+    assert_eq!(
+        std::fs::read(scene.root.path().join("a/f")).unwrap(),
+        b"one"
+    );
+    scene.ok(&["sync", "a", "server:a", "--checksum"]);
+    assert_eq!(
+        std::fs::read(scene.root.path().join("a/f")).unwrap(),
+        b"two"
+    );
+    // Another time is no other content.
+    let later = before + Duration::from_secs(100);
+    opened.set_modified(later).unwrap();
+    let said = scene.ok(&["sync", "a", "server:a"]);
+    assert!(
+        said.contains("a/f: unchanged") && said.contains("0 B sent"),
+        "{said}"
+    );
+    // The times become alike where they can be set, so that nobody need look again.
+    let said = scene.ok(&["sync", "server:a", "a"]);
+    assert!(said.contains("a/f: unchanged"), "{said}");
+    let said = scene.ok(&["sync", "server:a", "a"]);
+    assert!(!said.contains("a/f"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_named_and_what_they_hide_is_not_removed() {
+    let scene = Scene::new();
+    scene.here("a/f", "f");
+    scene.there("b/link", "a file there");
+    std::os::unix::fs::symlink("f", scene.desk.path().join("a/link")).unwrap();
+    let output = scene
+        .server
+        .run(scene.desk.path(), &["sync", "a", "server:b", "--delete"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("a/link: skipped, a symbolic link"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(
+        std::fs::read(scene.root.path().join("b/link")).unwrap(),
+        b"a file there"
+    );
+    // Down, the link is in the way.
+    let said = scene.fails(&["sync", "server:b", "a"], 9);
+    assert!(said.contains("a/link here is left as it is"), "{said}");
+    assert!(scene.desk.path().join("a/link").is_symlink());
+    scene.ok(&["sync", "a", "server:b", "--follow"]);
+    assert_eq!(
+        std::fs::read(scene.root.path().join("b/link")).unwrap(),
+        b"f"
+    );
+}
+
+#[test]
+fn wrong_places_are_said() {
+    let scene = Scene::new();
+    scene.here("file", "f");
+    scene.there("there", "f");
+    for (arguments, code) in [
+        (&["sync", ".", "."][..], 2),
+        (&["sync", "server:a", "server:b"], 2),
+        (&["sync", ".", "server:/"], 2),
+        (&["sync", "file", "server:"], 6),
+        (&["sync", ".", "server:there"], 6),
+        (&["sync", "server:there", "."], 6),
+        (&["sync", "server:", "file"], 6),
+        (&["sync", "server:nothing", "."], 4),
+        (&["sync", "nothing", "server:"], 4),
+    ] {
+        scene.fails(arguments, code);
+    }
+    let reader = serve(
+        scene.root.path().join("sub").as_path(),
+        &["--anonymous", "reader"],
+    );
+    let said = reader.fails(
+        scene.desk.path(),
+        &["sync", text(scene.desk.path()), "server:"],
+        5,
+    );
+    assert!(said.contains("contributor"), "{said}");
+}
