@@ -21,6 +21,7 @@ use crate::types::{Fingerprint, Printable};
 const SOFTWARE: &str = concat!("fileshare/", env!("CARGO_PKG_VERSION"));
 
 /// How to get to the server.
+#[derive(Clone)]
 pub(super) struct Dialler {
     pub(super) address: ServerAddress,
     pub(super) timeout: Duration,

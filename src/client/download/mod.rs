@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::link::{self, Link, Outbox};
 use super::local::{self, LocalFile, Output, Part};
-use super::rounds::{Report, Rounds, Unfinished};
+use super::rounds::{self, Report, Rounds, Transfer, Unfinished};
 use super::{Client, Done, Download, FileReport, Status, Target};
 use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use crate::protocol::message::ClientBody;
@@ -69,12 +69,21 @@ pub(super) async fn get(
         }
     }
     progress.batch(pending.len() as u64, 0);
-    let mut rounds = Rounds::new(pending, &client.options, &progress, report);
-    while !rounds.is_done() {
-        let ended = round(client, &mut rounds).await;
-        rounds.after(ended).await;
+    Ok(rounds::transfer(Getting, client, pending, &progress, report).await)
+}
+
+struct Getting;
+
+impl Transfer for Getting {
+    type File = Pending;
+
+    async fn round(
+        &self,
+        client: &mut Client,
+        rounds: &mut Rounds<'_, Pending>,
+    ) -> Result<(), Failure> {
+        round(client, rounds).await
     }
-    Ok(rounds.moved().total())
 }
 
 /// One try at all that is pending, over one connection.
@@ -266,6 +275,10 @@ async fn same_content(path: PathBuf, entry: Entry) -> Result<Option<bool>, Failu
 }
 
 impl Unfinished for Pending {
+    fn size(&self) -> u64 {
+        self.entry.as_ref().map_or(0, |entry| entry.size)
+    }
+
     fn is_spent(&self) -> bool {
         matches!(&self.target, Place::Stream(output) if output.is_spent())
     }
