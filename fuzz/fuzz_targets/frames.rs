@@ -12,6 +12,7 @@ use fileshare::protocol::frame::{BodyLimits, FrameHeader, FrameKind, HEADER_BYTE
 use fileshare::protocol::message::{ClientMessage, FileMessage, ServerBody, ServerMessage};
 use fileshare::protocol::preface::{ClientPreface, PREFACE_BYTES, ServerPreface};
 use fileshare::protocol::session::{ClientSession, ServerSession};
+use fileshare::protocol::{Content, Expander};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -61,10 +62,11 @@ impl Both {
     fn client_sends(&mut self, rest: &mut &[u8]) -> Option<()> {
         let server = self.server.as_mut()?;
         let (kind, body) = frame(rest, server.body_limits())?;
-        if kind == FrameKind::Data {
+        if kind != FrameKind::Message {
+            let size = content(kind, body)?;
             self.client
-                .take_if(|client| client.sent_data(body.len()).is_err());
-            return server.receive_data(body.len()).ok();
+                .take_if(|client| client.sent_data(size).is_err());
+            return server.receive_data(size).ok();
         }
         let message: ClientMessage = bounded::decode(body)?;
         // A sender that breaks the rules is no longer of interest, but its receiver is.
@@ -75,8 +77,8 @@ impl Both {
     fn server_sends(&mut self, rest: &mut &[u8]) -> Option<()> {
         let client = self.client.as_mut()?;
         let (kind, body) = frame(rest, client.body_limits())?;
-        if kind == FrameKind::Data {
-            return client.receive_data(body.len()).ok();
+        if kind != FrameKind::Message {
+            return client.receive_data(content(kind, body)?).ok();
         }
         let message: ServerMessage = bounded::decode(body)?;
         client.receive(&message).ok()?;
@@ -87,6 +89,19 @@ impl Both {
         }
         Some(())
     }
+}
+
+/// How much content a data frame has, if it has what it says.
+fn content(kind: FrameKind, body: &[u8]) -> Option<usize> {
+    let content = Content::parse(kind, body.to_vec().into()).ok()?;
+    let mut expander = Expander::default();
+    let (size, seen) = bounded::count(|| expander.expand(&content).map(<[u8]>::len));
+    // One piece, and what zstd needs to know.
+    let bound = content.size() + 256 * 1024;
+    assert!(seen.peak <= bound, "{seen:?} for {} bytes", content.size());
+    let size = size.ok()?;
+    assert!(size == content.size() && size <= 1024 * 1024);
+    Some(size)
 }
 
 /// The next frame, if it may come and is there.

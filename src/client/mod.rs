@@ -451,6 +451,24 @@ impl Client {
         Ok(link)
     }
 
+    /// How many connections are of use for so many files.
+    fn connections(&self, files: usize) -> usize {
+        self.options.connections.min(files).max(1)
+    }
+
+    /// A client of the same server that does a part of what this one is to do: with the same login,
+    /// limits and command, and a connection of its own.
+    fn companion(&self) -> Client {
+        Client {
+            options: self.options.clone(),
+            dialler: self.dialler.clone(),
+            link: None,
+            command: self.command,
+            met: false,
+            tokens: self.tokens.clone(),
+        }
+    }
+
     fn may_retry(&self, failure: &Failure) -> bool {
         self.met && retry::is_cut(failure)
     }

@@ -14,6 +14,8 @@ pub struct ClientOptions {
     pub retries: u32,
     /// The most bytes of file content per second, either way.
     pub limit_rate: Option<u64>,
+    /// How many connections a batch of files may use.
+    pub connections: usize,
     /// When file content is compressed on its way.
     pub compression: Compression,
     /// Where this user's state is kept, such as what lets an upload go on in another run. Without
@@ -34,6 +36,7 @@ impl Default for ClientOptions {
             timeout: Duration::from_secs(30),
             retries: 3,
             limit_rate: None,
+            connections: 1,
             compression: Compression::default(),
             state_dir: None,
             plaintext: false,

@@ -3,6 +3,7 @@
 mod accounts;
 mod allocations;
 #[cfg(target_os = "linux")]
+mod compression;
 mod confinement;
 mod conversation;
 mod cuts;

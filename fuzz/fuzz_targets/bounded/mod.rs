@@ -3,6 +3,7 @@
 #[path = "../../../tests/integration/allocations.rs"]
 mod allocations;
 
+pub use allocations::count;
 use fileshare::protocol::codec;
 use fileshare::protocol::limits::MAX_PAGE_BODY;
 use serde::Serialize;

@@ -238,6 +238,7 @@ impl Connection {
             timeout: self.timeout.unwrap_or(usual.timeout),
             retries: self.retries.unwrap_or(usual.retries),
             limit_rate: self.limit_rate.or(usual.limit_rate),
+            connections: self.connections.map_or(usual.connections, usize::from),
             compression: self.compress.into(),
             state_dir: state_dir(),
             plaintext: self.plaintext,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::link::{self, Link, Outbox};
 use super::local::{self, LocalFile, LocalPlace, Output, Part};
-use super::rounds::{Report, Rounds, Unfinished};
+use super::rounds::{self, Report, Rounds, Transfer, Unfinished};
 use super::{Client, Done, Download, FileReport, Status, Target};
 use crate::disk::FileKind;
 use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
@@ -76,14 +76,21 @@ pub(super) async fn get(
             Plan::Report(finished) => report(finished),
         }
     }
-    let known = pending.iter().map(|file| file.announced).sum();
-    let mut rounds = Rounds::new(pending, &client.options, &progress, report);
-    rounds.announce(known);
-    while !rounds.is_done() {
-        let ended = round(client, &mut rounds).await;
-        rounds.after(ended).await;
+    Ok(rounds::transfer(Getting, client, pending, &progress, report).await)
+}
+
+struct Getting;
+
+impl Transfer for Getting {
+    type File = Pending;
+
+    async fn round(
+        &self,
+        client: &mut Client,
+        rounds: &mut Rounds<'_, Pending>,
+    ) -> Result<(), Failure> {
+        round(client, rounds).await
     }
-    Ok(rounds.moved().total())
 }
 
 /// One try at all that is pending, over one connection.
@@ -283,6 +290,11 @@ async fn same_content(place: &LocalPlace, entry: Entry) -> Result<Option<bool>, 
 }
 
 impl Unfinished for Pending {
+    fn size(&self) -> u64 {
+        let entry = self.entry.as_ref();
+        entry.map_or(self.announced, |entry| entry.size)
+    }
+
     fn is_spent(&self) -> bool {
         matches!(&self.target, Place::Stream(output) if output.is_spent())
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::link::{self, Link};
 use super::local::{self, FileSource, LocalFile, LocalPlace, StreamSource};
-use super::rounds::{Report, Rounds, Unfinished};
+use super::rounds::{self, Report, Rounds, Transfer, Unfinished};
 use super::{Client, Done, FileReport, ServerAddress, Source, Status, Upload};
 use crate::disk::FileFacts;
 use crate::protocol::message::{UploadFile, WireConflict};
@@ -76,14 +76,24 @@ pub(super) async fn put(
             Err(finished) => report(*finished),
         }
     }
-    let bytes = pending.iter().filter_map(|file| file.size).sum();
-    progress.batch(pending.len() as u64, bytes);
-    let mut rounds = Rounds::new(pending, &client.options, &progress, report);
-    while !rounds.is_done() {
-        let ended = round(client, &mut rounds, dry_run).await;
-        rounds.after(ended).await;
+    let putting = Putting { dry_run };
+    Ok(rounds::transfer(putting, client, pending, &progress, report).await)
+}
+
+struct Putting {
+    dry_run: bool,
+}
+
+impl Transfer for Putting {
+    type File = Pending;
+
+    async fn round(
+        &self,
+        client: &mut Client,
+        rounds: &mut Rounds<'_, Pending>,
+    ) -> Result<(), Failure> {
+        round(client, rounds, self.dry_run).await
     }
-    Ok(rounds.moved().total())
 }
 
 /// One try at all that is pending, over one connection. In a dry run everything is as it will be,
@@ -183,6 +193,10 @@ fn look_at(
 }
 
 impl Unfinished for Pending {
+    fn size(&self) -> u64 {
+        self.size.unwrap_or(0)
+    }
+
     fn is_spent(&self) -> bool {
         matches!(self.source, Origin::Stream(None))
     }

@@ -81,6 +81,28 @@ impl Script {
         self
     }
 
+    /// A frame of compressed data that says it has this size, and what it holds.
+    fn compressed(self, who: &str, size: u32, zstd: &str) -> Self {
+        let length = zstd.split_whitespace().count() + 5;
+        let hex = |number: u32| {
+            number
+                .to_be_bytes()
+                .map(|byte| format!("{byte:02x}"))
+                .join(" ")
+        };
+        self.raw(
+            &format!("{who} compressed data"),
+            &[
+                (
+                    &format!("{} 02", hex(length as u32)),
+                    &format!("length {length}; kind 2: compressed data"),
+                ),
+                (&hex(size), &format!("size: {size} bytes")),
+                (zstd, "zstd"),
+            ],
+        )
+    }
+
     /// A data frame with the letter so many times.
     fn data(self, who: &str, letter: u8, times: usize) -> Self {
         let header: Vec<_> = (times as u32 + 1)
@@ -96,6 +118,10 @@ impl Script {
         )
     }
 }
+
+/// 65,536 times "x", and 64 times "a", as frames of zstd.
+const X_64_KIB: &str = "28 b5 2f fd 60 00 ff 55 00 00 10 78 78 01 00 fb 7f 1d 60 01";
+const A_64: &str = "28 b5 2f fd 20 40 45 00 00 10 61 61 01 00 93 00 16";
 
 fn file(name: &str, size: usize, on_conflict: WireConflict) -> UploadFile {
     UploadFile {
@@ -649,6 +675,25 @@ fn conversations() -> Vec<Script> {
             .client(2, ClientBody::Compression { mode: 0 })
             .client(2, ClientBody::Ping)
             .server(2, ServerBody::Pong),
+        Script::new("057-compressed", "Frames of either kind in one file, both ways.", "complete")
+            .greeting()
+            .client(1, ClientBody::Upload { files: 1 })
+            .client(1, page(vec![file("x", 131_077, Refuse)]))
+            .server(1, ready(vec![Verdict::Start]))
+            .client(1, begin(0))
+            .compressed("client", 65_536, X_64_KIB)
+            .data("client", b'x', 65_536)
+            .data("client", b'x', 5)
+            .client(1, end(&"x".repeat(131_077)))
+            .server(1, results(vec![stored(0, "x", &"x".repeat(131_077))]))
+            .server(1, ServerBody::UploadEnd)
+            .client(2, ClientBody::Compression { mode: 2 })
+            .client(2, ClientBody::Download { files: 1 })
+            .client(2, names(&["a"]))
+            .server(2, begins(0, "a", &"a".repeat(64)))
+            .compressed("server", 64, A_64)
+            .server(2, ends(&"a".repeat(64)))
+            .server(2, ServerBody::DownloadEnd),
         Script::new("046-kicked", "The session that was ended.", "ended by the server")
             .greeting()
             .server(0, refused(ErrorCode::Forbidden, "an administrator ended this session")),
@@ -762,8 +807,8 @@ fn violations_of_clients() -> Vec<Script> {
             .raw("client nothing", &[("00 00 00 00 00", "length 0")]),
         rejected(
             "111-unknown-kind",
-            "Kind 2 is reserved.",
-            "a frame of unknown kind 2",
+            "Kind 2 is compressed data, which has no place here; a kind that nobody knows is in 168.",
+            "file content outside of a file",
         )
         .greeting()
         .raw(
@@ -1162,7 +1207,99 @@ fn violations_of_clients() -> Vec<Script> {
         .client(1, ClientBody::Ping)
         .server(1, ServerBody::Pong)
         .client(1, signature_of("a")),
+        rejected(
+            "159-compressed-before-the-greeting",
+            "A stranger sends no content, and so none that grows.",
+            "file content outside of a file",
+        )
+        .prefaces()
+        .compressed("client", 64, A_64),
+        squeezed(
+            "160-compressed-to-no-less",
+            "What is as large as it was is not compressed: 21 bytes for 21.",
+            "compressed content that is no smaller than it was",
+            21,
+            A_64,
+        ),
+        squeezed(
+            "161-compressed-too-much",
+            "No data frame has more than 1 MiB of content.",
+            "compressed content of a size that no data frame has",
+            (1 << 20) + 1,
+            A_64,
+        ),
+        squeezed(
+            "162-compressed-that-grows",
+            "It says 63 and becomes 64.",
+            "compressed content that is damaged, or becomes more than it says",
+            63,
+            A_64,
+        ),
+        squeezed(
+            "163-compressed-that-shrinks",
+            "It says 65 and becomes 64.",
+            "compressed content that becomes less than it says",
+            65,
+            A_64,
+        ),
+        squeezed(
+            "164-compressed-twice",
+            "Two frames of zstd in one of ours.",
+            "compressed content that is not one whole frame of zstd",
+            128,
+            &format!("{A_64} {A_64}"),
+        ),
+        squeezed(
+            "165-compressed-with-a-dictionary",
+            "Nobody has one.",
+            "compressed content that needs a dictionary",
+            64,
+            &A_64.replace("fd 20 40", "fd 21 07 40"),
+        ),
+        squeezed(
+            "166-compressed-with-a-window",
+            "One of 1 MiB and an eighth.",
+            "compressed content that needs too large a window",
+            64,
+            &A_64.replace("fd 20 40", "fd 00 51"),
+        ),
+        squeezed(
+            "167-compressed-and-cut-short",
+            "The last byte is not there.",
+            "compressed content that is not one whole frame of zstd",
+            64,
+            A_64.trim_end_matches(" 16"),
+        ),
+        rejected(
+            "168-kind-nobody-knows",
+            "Kinds from 3 on are reserved.",
+            "a frame of unknown kind 3",
+        )
+        .greeting()
+        .raw(
+            "client something",
+            &[("00 00 00 02 03", "length 2; kind 3"), ("00", "")],
+        ),
+        squeezed(
+            "169-compressed-to-more-than-segments",
+            "A frame whose content ends off a segment is the last one of its file.",
+            "file content after a frame that ended off a segment",
+            64,
+            A_64,
+        )
+        .data("client", b'a', 1),
     ]
+}
+
+/// The client sends this as the content of a file.
+fn squeezed(name: &'static str, about: &str, why: &str, size: u32, zstd: &str) -> Script {
+    Script::new(name, about, &format!("server rejects: {why}"))
+        .greeting()
+        .client(1, ClientBody::Upload { files: 1 })
+        .client(1, page(vec![file("a", 65, WireConflict::Refuse)]))
+        .server(1, ready(vec![Verdict::Start]))
+        .client(1, begin(0))
+        .compressed("client", size, zstd)
 }
 
 fn violations_of_servers() -> Vec<Script> {
@@ -1366,6 +1503,25 @@ fn violations_of_servers() -> Vec<Script> {
                 entry: Some(entry("a", "a")),
             }),
         ),
+        rejected(
+            "229-compressed-outside-of-a-file",
+            "Content without a file.",
+            "file content outside of a file",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, names(&["a"]))
+        .compressed("server", 64, A_64),
+        rejected(
+            "230-compressed-rubbish",
+            "It does not begin as zstd does.",
+            "compressed content that does not begin as zstd does",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, names(&["a"]))
+        .server(1, begins(0, "a", &"a".repeat(64)))
+        .compressed("server", 64, "61 61 61 61 61 61"),
     ]
 }
 

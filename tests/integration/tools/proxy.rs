@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,12 +31,15 @@ pub enum Fault {
     StallAfter(usize),
     /// Each is written on its own.
     OneByOne,
+    /// At most so many go through in a second.
+    Rate(usize),
 }
 
 /// The proxy, on a port that the system chose, until it is dropped.
 pub struct Proxy {
     address: String,
     seen: [Arc<Mutex<Vec<u8>>>; 2],
+    passed: [Arc<AtomicUsize>; 2],
     stopped: Arc<AtomicBool>,
 }
 
@@ -54,9 +57,11 @@ impl Proxy {
         let proxy = Proxy {
             address: listener.local_addr().unwrap().to_string(),
             seen: Default::default(),
+            passed: Default::default(),
             stopped: Arc::default(),
         };
-        let (seen, stopped) = (proxy.seen.clone(), proxy.stopped.clone());
+        let (seen, all_passed) = (proxy.seen.clone(), proxy.passed.clone());
+        let stopped = proxy.stopped.clone();
         std::thread::spawn(move || {
             for (number, client) in listener.incoming().enumerate() {
                 if stopped.load(Ordering::SeqCst) {
@@ -73,7 +78,8 @@ impl Proxy {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     let fault = faults(number, direction);
                     let seen = seen[direction as usize].clone();
-                    std::thread::spawn(move || pass(from, to, fault, &seen));
+                    let all_passed = all_passed[direction as usize].clone();
+                    std::thread::spawn(move || pass(from, to, fault, &seen, &all_passed));
                 }
             }
         });
@@ -93,6 +99,11 @@ impl Proxy {
         &self.address
     }
 
+    /// How many bytes came from this direction's sender so far.
+    pub fn passed(&self, direction: Direction) -> usize {
+        self.passed[direction as usize].load(Ordering::SeqCst)
+    }
+
     /// What came from this direction's sender so far (at most 1 MiB), as it was before any fault.
     pub fn seen(&self, direction: Direction) -> Vec<u8> {
         self.seen[direction as usize].lock().unwrap().clone()
@@ -106,12 +117,19 @@ impl Drop for Proxy {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, fault: Fault, seen: &Mutex<Vec<u8>>) {
+fn pass(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    fault: Fault,
+    seen: &Mutex<Vec<u8>>,
+    all_passed: &AtomicUsize,
+) {
     let _ = to.set_nodelay(true);
     let mut passed = 0;
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let bytes = &mut buffer[..count];
+        all_passed.fetch_add(count, Ordering::SeqCst);
         {
             let mut seen = seen.lock().unwrap();
             let room = KEPT - seen.len();
@@ -130,6 +148,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, fault: Fault, seen: &Mutex<Vec<u
             Fault::StallAfter(budget) => {
                 let left = budget.saturating_sub(passed).min(count);
                 to.write_all(&bytes[..left])
+            }
+            Fault::Rate(rate) => {
+                std::thread::sleep(Duration::from_secs_f64(count as f64 / rate as f64));
+                to.write_all(bytes)
             }
             Fault::OneByOne => bytes.iter().try_for_each(|byte| {
                 to.write_all(&[*byte])?;
