@@ -223,26 +223,23 @@ mod tests {
             let size = BlockSize::new(average as u32).unwrap();
             for odd in [0, 1] {
                 let bytes = noise(average as u64, 6 * average + 1000 + odd);
-                assert_eq!(
-                    lengths(size, &bytes),
-                    as_documented(average, masks, &bytes)
-                );
+                assert_eq!(lengths(size, &bytes), as_documented(average, masks, &bytes));
             }
-            for length in [1, average / 4, average / 4 + 1, average / 4 + 2, average + 1] {
+            for length in [
+                1,
+                average / 4,
+                average / 4 + 1,
+                average / 4 + 2,
+                average + 1,
+            ] {
                 let bytes = noise(9, length);
-                assert_eq!(
-                    lengths(size, &bytes),
-                    as_documented(average, masks, &bytes)
-                );
+                assert_eq!(lengths(size, &bytes), as_documented(average, masks, &bytes));
             }
         }
         let zeros = vec![0; 1_000_000];
         let size = BlockSize::new(BlockSize::MIN).unwrap();
         let masks = documented_masks()[0].1;
-        assert_eq!(
-            lengths(size, &zeros),
-            as_documented(65_536, masks, &zeros)
-        );
+        assert_eq!(lengths(size, &zeros), as_documented(65_536, masks, &zeros));
     }
 
     /// For other implementations: 1 MiB of xorshift64 (13, 7, 17) from 88172645463325252, each
@@ -254,7 +251,11 @@ mod tests {
         let size = BlockSize::new(65_536).unwrap();
         size.cut(&bytes, true, &mut |block| blocks.push(Block::of(block)));
         let shown = blocks.iter().map(|block| {
-            let hash: String = block.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash: String = block
+                .hash
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             format!("{} {hash}\n", block.length)
         });
         let vector = std::fs::read_to_string("tests/vectors/blocks.txt").unwrap();
