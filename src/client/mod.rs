@@ -11,6 +11,7 @@ mod local;
 mod options;
 mod pipeline;
 mod registration;
+mod resemblance;
 mod retry;
 mod rounds;
 mod sync;

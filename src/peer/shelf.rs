@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -291,9 +291,11 @@ impl Source for OfferedFile {
         read.map_err(|error| unreadable(&self.offered.name, &error))
     }
 
-    fn rewind(&mut self) -> Result<(), Failure> {
-        let rewound = self.file.rewind();
-        rewound.map_err(|error| unreadable(&self.offered.name, &error))
+    fn seek(&mut self, offset: u64) -> Result<(), Failure> {
+        let sought = self.file.seek(SeekFrom::Start(offset));
+        sought
+            .map(drop)
+            .map_err(|error| unreadable(&self.offered.name, &error))
     }
 
     fn finish(&mut self, digest: Digest) -> Result<(), Failure> {

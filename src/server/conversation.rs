@@ -265,6 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             relay @ (ClientBody::Relay(_) | ClientBody::RelayAccept { .. }) => {
                 self.relay(number, relay).await
             }
+            ClientBody::Signature { id, average } => self.sign(number, id, average).await,
             single => {
                 let changes = commands::changes(&single);
                 let cause = self.cause();

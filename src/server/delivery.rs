@@ -1,4 +1,4 @@
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -93,9 +93,9 @@ impl Source for StoredSource {
         read.map_err(|error| self.unreadable(&error))
     }
 
-    fn rewind(&mut self) -> Result<(), Failure> {
-        let rewound = self.0.file().rewind();
-        rewound.map_err(|error| self.unreadable(&error))
+    fn seek(&mut self, offset: u64) -> Result<(), Failure> {
+        let sought = self.0.file().seek(SeekFrom::Start(offset));
+        sought.map(drop).map_err(|error| self.unreadable(&error))
     }
 
     fn finish(&mut self, digest: Digest) -> Result<(), Failure> {

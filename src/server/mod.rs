@@ -23,6 +23,7 @@ mod permission;
 mod registry;
 mod relay;
 mod sessions;
+mod signature;
 mod trash;
 mod turns;
 mod upload;

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::ops::Range;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
@@ -100,7 +101,8 @@ where
             ClientBody::DownloadPage { files } => {
                 for file in files {
                     let beginning = named.beginnings.remove(&named.files);
-                    sending.add(self.outgoing(named.files, beginning, file));
+                    let parts = named.parts.remove(&named.files).unwrap_or_default();
+                    sending.add(self.outgoing(named.files, beginning, parts, file));
                     named.files += 1;
                 }
             }
@@ -112,9 +114,19 @@ where
                 // A digest that is none begins no file.
                 let digest = Digest::try_from(digest).ok();
                 let beginning = digest.map(|digest| Beginning { length, digest });
-                if named.beginnings.insert(index, beginning).is_some() {
+                if named.beginnings.insert(index, beginning).is_some()
+                    || named.parts.contains_key(&index)
+                {
                     return Err(Violation("the beginning of a file twice"));
                 }
+            }
+            ClientBody::Ranges { index, ranges } => {
+                if named.beginnings.contains_key(&index) {
+                    return Err(Violation("the beginning of a file twice"));
+                }
+                let ranges = ranges.into_iter();
+                let ranges = ranges.map(|range| range.offset..range.offset + range.length);
+                named.parts.entry(index).or_default().extend(ranges);
             }
             ClientBody::Skip { index } => sending.skip(index),
             _ => {}
@@ -126,11 +138,13 @@ where
         &self,
         index: u32,
         beginning: Option<Option<Beginning>>,
+        parts: Vec<Range<u64>>,
         file: WireRef,
     ) -> OutgoingFile {
         OutgoingFile {
             index,
             beginning: beginning.flatten(),
+            parts,
             open: self.catalog.opening(file),
         }
     }
@@ -184,7 +198,8 @@ where
                         true,
                     )
                 }
-                Piece::Skip { .. } => continue,
+                // The client copies what it likes to, and is not told.
+                Piece::Skip { .. } | Piece::Copy(_) => continue,
             };
             let body = ServerBody::File(message);
             self.queue(number, body).await?;
@@ -225,6 +240,8 @@ struct Named {
     files: u32,
     /// What it has already of files that it has not named yet: the session bounds how many.
     beginnings: HashMap<u32, Option<Beginning>>,
+    /// The parts that it wants of them, where it does not want all: likewise.
+    parts: HashMap<u32, Vec<Range<u64>>>,
 }
 
 fn internal(failure: &Failure) -> NetError {

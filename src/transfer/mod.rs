@@ -8,9 +8,11 @@
 //! differ only in their [`Catalog`].
 //!
 //! A file need not begin at its beginning: a receiver that has some of it already says so with a
-//! [`Beginning`], which the sender compares with its own file before it goes on from there.
+//! [`Beginning`], which the sender compares with its own file before it goes on from there. And it
+//! need not come whole: what the receiver can copy from a [`Basis`] of its own is only named.
 
 mod answering;
+mod basis;
 mod gauge;
 mod packing;
 mod progress;
@@ -18,6 +20,7 @@ mod receiving;
 mod sending;
 
 pub use answering::{Answering, Catalog, read_message};
+pub use basis::{Basis, Blocks};
 pub use progress::{Progress, Silent};
 pub use receiving::{Done, Incoming, OpenSink, Receiving, Sink};
 pub use sending::{Beginning, Opening, OutgoingFile, Piece, Sending, Source};

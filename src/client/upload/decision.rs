@@ -1,4 +1,4 @@
-use super::Sent;
+use super::{Known, Sent};
 use crate::client::Status;
 use crate::client::local::{LocalFile, LocalPlace};
 use crate::protocol::{ErrorCode, Failure};
@@ -10,6 +10,7 @@ pub(super) struct Decision {
     pub(super) on_conflict: OnConflict,
     /// What was sent before a cut: it may have been stored without our hearing of it.
     pub(super) sent: Option<Sent>,
+    pub(super) known: Option<Known>,
 }
 
 pub(super) enum Decided {
@@ -63,7 +64,10 @@ impl Decision {
         let Some(id) = standing.id else {
             return Ok(Compared::Unknown);
         };
-        let digest = file.hash(|_| {})?;
+        let digest = match self.known.and_then(|known| known.digest_of(&file)) {
+            Some(digest) => digest,
+            None => file.hash(|_| {})?,
+        };
         Ok(match digest == id {
             true => Compared::Same,
             false => Compared::Different(Some((file, digest))),
