@@ -14,6 +14,7 @@ use crate::cli::progress::Bars;
 use crate::client::{FileReport, Status, Target};
 use crate::peer::{self, Event, Observer, Request};
 use crate::protocol::ErrorCode;
+use crate::transfer::Progress;
 use crate::types::{FileName, FileRef, OnConflict, PeerName, Printable};
 
 /// `request FILE CLIENT [-o PATH]`
@@ -51,6 +52,10 @@ pub async fn run(session: &mut Session, args: RequestArgs) -> Outcome {
         true => Bars::beside_content(&output),
         false => Bars::show(&output),
     };
+    let progress = Arc::new(Beginning {
+        telling: telling.clone(),
+        bars: bars.progress(),
+    });
     let request = Request {
         file: file.clone(),
         owner: owner.clone(),
@@ -68,7 +73,7 @@ pub async fn run(session: &mut Session, args: RequestArgs) -> Outcome {
         peer,
         request,
         telling.clone(),
-        bars.progress(),
+        progress,
         &mut |mut fetched: FileReport| {
             // By our own name for it, whatever the other side calls it.
             fetched.name = FileRef::Name(file.clone());
@@ -126,6 +131,36 @@ impl Telling {
     }
 }
 
+/// Passes progress on, and tells when the file itself begins to come.
+struct Beginning {
+    telling: Arc<Telling>,
+    bars: Arc<dyn Progress>,
+}
+
+impl Progress for Beginning {
+    fn batch(&self, files: u64, bytes: u64) {
+        self.bars.batch(files, bytes);
+    }
+
+    fn begin(&self, index: u32, label: &str, size: Option<u64>, offset: u64) {
+        let file = &self.telling.file;
+        self.telling.say(format!("< Downloading {file}... >"));
+        self.bars.begin(index, label, size, offset);
+    }
+
+    fn advance(&self, index: u32, bytes: u64) {
+        self.bars.advance(index, bytes);
+    }
+
+    fn end(&self, index: u32) {
+        self.bars.end(index);
+    }
+
+    fn note(&self, text: &str) {
+        self.bars.note(text);
+    }
+}
+
 impl Observer for Telling {
     fn happened(&self, event: &Event) {
         if let Event::Established { owner, relayed } = event {
@@ -134,7 +169,6 @@ impl Observer for Telling {
             self.say(format!(
                 "< Connection with client {owner} established. >{way}"
             ));
-            self.say(format!("< Downloading {}... >", self.file));
         }
     }
 }
