@@ -36,6 +36,7 @@ pub mod client;
 pub mod digest;
 pub mod disk;
 pub mod net;
+pub mod peer;
 pub mod protocol;
 pub mod server;
 pub mod store;

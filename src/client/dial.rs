@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +15,14 @@ use crate::net::{self, NetError, Throttle};
 use crate::protocol::limits::GREETING_TIME;
 use crate::protocol::message::{ClientBody, Login, ServerBody};
 use crate::protocol::preface::{HIGHEST_VERSION, Refusal};
-use crate::protocol::{ErrorCode, Failure};
+use crate::protocol::{ErrorCode, Failure, Ticket};
 use crate::types::{Fingerprint, Printable};
 
 /// What this program calls itself in greetings.
 const SOFTWARE: &str = concat!("fileshare/", env!("CARGO_PKG_VERSION"));
 
 /// How to get to the server.
+#[derive(Clone)]
 pub(super) struct Dialler {
     pub(super) address: ServerAddress,
     pub(super) timeout: Duration,
@@ -28,7 +30,25 @@ pub(super) struct Dialler {
     pub(super) plaintext: bool,
     pub(super) trust: Trust,
     pub(super) login: Option<Credentials>,
+    /// The way to another client instead of a server.
+    pub(super) route: Option<Arc<dyn Route>>,
 }
+
+/// The way to another client that has a file: where it is, who it must be, and what opens it.
+pub trait Route: Send + Sync {
+    /// A stream to it on which nothing was said yet, and what it wants to see first.
+    fn open(&self) -> Opening<'_>;
+
+    /// It has let us in.
+    fn met(&self);
+
+    /// How large the file is that is to come.
+    fn size(&self) -> Option<u64>;
+}
+
+/// See [`Route::open`].
+pub type Opening<'a> =
+    Pin<Box<dyn Future<Output = Result<(Box<dyn Stream>, Box<Ticket>), Failure>> + Send + 'a>>;
 
 /// What dialling came to.
 enum Dialled {
@@ -41,6 +61,9 @@ impl Dialler {
     /// Connects, finds out whether the server is to be trusted, and greets it. Only the time that
     /// somebody takes to decide about an unknown key is beyond the timeout.
     pub(super) async fn dial(&self) -> Result<Link, Failure> {
+        if let Some(route) = &self.route {
+            return self.dial_along(&**route).await;
+        }
         self.check()?;
         let key = match self.attempt().await? {
             Dialled::Ready(link) => return Ok(*link),
@@ -55,6 +78,30 @@ impl Dialler {
                 format!("the key of {} was not kept", self.address),
             )),
         }
+    }
+
+    /// Gets to another client, greets it, and shows it the ticket.
+    async fn dial_along(&self, route: &dyn Route) -> Result<Link, Failure> {
+        let (mut stream, ticket) = route.open().await?;
+        let meeting = async {
+            net::offer_preface(&mut stream)
+                .await
+                .map_err(|error| self.refused(&error))?;
+            let mut link = self.greet(stream).await?;
+            let number = link.request(ClientBody::Redeem(ticket)).await?;
+            match link.answer(number).await? {
+                (_, ServerBody::Done) => Ok(link),
+                (_, ServerBody::Refused { code, detail }) => Err(Failure::from_wire(code, &detail)),
+                _ => Err(link::broken("another answer than to a ticket")),
+            }
+        };
+        let met = timeout(self.timeout, meeting).await.unwrap_or_else(|_| {
+            let message = format!("{} did not answer in time", self.address);
+            Err(Failure::new(ErrorCode::Timeout, message))
+        });
+        let link = met?;
+        route.met();
+        Ok(link)
     }
 
     /// Refuses what contradicts itself, before anybody is dialled.
@@ -313,6 +360,7 @@ mod tests {
                 throttle: None,
                 plaintext,
                 trust: Trust::default(),
+                route: None,
                 login: login.map(|user: &str| Credentials {
                     user: user.parse().unwrap(),
                     password: crate::access::Password::new("canary".to_owned()).unwrap(),

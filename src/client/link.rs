@@ -9,7 +9,7 @@ use tracing::trace;
 
 use super::ServerAddress;
 use crate::access::Role;
-use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Throttle};
+use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, Rest, Throttle};
 use crate::protocol::codec;
 use crate::protocol::limits::{ALIVE_INTERVAL, MAX_MESSAGE_BODY, MAX_PAGE_BODY};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
@@ -20,9 +20,9 @@ use crate::protocol::{ErrorCode, Failure};
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A connection, encrypted or not.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
 /// One connection to a server, greeted and ready for requests.
 ///
@@ -40,6 +40,8 @@ pub(super) struct Link {
 pub(super) struct Inbox {
     reader: FrameReader<ReadHalf<Box<dyn Stream>>>,
     shared: Arc<Shared>,
+    /// Whether it is for somebody else to say when nothing was heard for too long.
+    listens: bool,
 }
 
 /// What goes to the server.
@@ -65,6 +67,7 @@ pub(super) fn begin(
     let inbox = Inbox {
         reader,
         shared: shared.clone(),
+        listens: false,
     };
     (inbox, Outbox { writer, shared })
 }
@@ -99,6 +102,27 @@ impl Link {
             Ok(()) => Ok(number),
             Err(failure) => Err(self.inbox.last_words().await.unwrap_or(failure)),
         }
+    }
+
+    /// Makes the request with this number again, before it was answered.
+    pub(super) async fn request_again(
+        &mut self,
+        number: u32,
+        body: ClientBody,
+    ) -> Result<(), Failure> {
+        self.outbox.message(number, body).await?;
+        self.outbox.flush().await
+    }
+
+    /// From now on the caller says when nothing was heard for too long.
+    pub(super) fn listen(&mut self) {
+        self.inbox.listens = true;
+    }
+
+    /// The stream without frames, from behind the last answer.
+    pub(super) fn into_rest(self) -> Rest<Box<dyn Stream>> {
+        let (reader, writer) = (self.inbox.reader, self.outbox.writer);
+        Connection { reader, writer }.into_rest()
     }
 
     /// Says which command of the user all that follows belongs to, unless that was said already. It
@@ -171,6 +195,7 @@ impl Inbox {
             let limits = self.shared.session().body_limits();
             let patience = match limits.data {
                 Some(_) => Patience::Stream,
+                None if self.listens => Patience::Listening,
                 None => Patience::Idle(self.shared.timeout),
             };
             let frame = self.reader.next(limits, patience).await;

@@ -8,6 +8,7 @@ mod known_servers;
 mod link;
 mod local;
 mod options;
+mod registration;
 mod retry;
 mod rounds;
 mod trash;
@@ -21,8 +22,11 @@ use std::time::{Duration, Instant};
 
 pub use address::{AddressError, DEFAULT_PORT, ServerAddress};
 pub use batch::{Done, Download, FileReport, Source, Status, Target, Upload};
+pub use dial::{Opening, Route};
 pub use known_servers::KnownServers;
+pub use link::Stream;
 pub use options::{ClientOptions, Credentials};
+pub use registration::Control;
 pub use trash::{Removed, Undone};
 pub use trust::{Consent, FirstContact, Trust, TrustPolicy, Unattended};
 pub use verify::Verification;
@@ -79,6 +83,7 @@ impl Client {
             plaintext: options.plaintext,
             trust: options.trust.clone(),
             login: options.login.clone(),
+            route: None,
         };
         Client {
             tokens: Tokens::kept_in(options.state_dir.as_deref()),

@@ -41,6 +41,9 @@ pub enum NetError {
     /// the one that the certificate was made for.
     #[error("it does not hold the key of the certificate that it shows")]
     KeyNotHeld,
+    /// Somebody holds a key, but another one than was to be expected.
+    #[error("it holds another key than the server vouches for")]
+    OtherKey,
     /// The TLS handshake failed, or something inside TLS was not sound.
     #[error("TLS failed: {0}")]
     Tls(String),

@@ -7,6 +7,7 @@ mod connection;
 mod dial;
 mod error;
 mod heartbeat;
+mod listen;
 mod pace;
 mod preface;
 mod reader;
@@ -14,15 +15,17 @@ mod throttle;
 mod tls;
 mod writer;
 
-pub use connection::Connection;
+pub use connection::{Connection, Rest};
 pub use dial::{configure, dial};
 pub use error::NetError;
 pub use heartbeat::heartbeat;
+pub use listen::listen;
 pub use preface::{accept_preface, offer_preface, refuse};
 pub use reader::{Frame, FrameReader, Patience};
 pub use throttle::Throttle;
 pub use tls::{
-    IdentityError, PresentedKey, TlsAcceptor, TlsClientStream, TlsIdentity, TlsServerStream, secure,
+    IdentityError, PeerTls, PresentedKey, TlsAcceptor, TlsClientStream, TlsIdentity,
+    TlsServerStream, secure,
 };
 pub use writer::FrameWriter;
 

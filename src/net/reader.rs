@@ -90,6 +90,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// The stream, and what was read of it and not taken.
+    pub(super) fn into_parts(self) -> (R, Bytes) {
+        (self.stream, self.buffer.freeze())
+    }
+
     /// Reads and drops whatever still comes, until the other side closes.
     pub async fn drain(&mut self) {
         self.buffer.clear();

@@ -101,6 +101,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.flush_if_full().await
     }
 
+    /// The stream, without what was gathered and not written.
+    pub(super) fn into_stream(self) -> W {
+        self.stream
+    }
+
     /// Sends bytes as they are, where no frames go any more: it is not whole again after that.
     pub async fn raw(&mut self, bytes: &[u8]) -> Result<(), NetError> {
         let written = self.write_out(bytes).await;

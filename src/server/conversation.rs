@@ -12,13 +12,14 @@ use super::greeting::greet;
 use super::registry::Member;
 use super::sessions::Entered;
 use super::{Context, Origin, commands, registry};
-use crate::net::{Connection, Frame, FrameReader, FrameWriter, NetError, Patience, heartbeat};
-use crate::protocol::codec::{self, CodecError};
+use crate::net::{Connection, FrameReader, FrameWriter, NetError, Patience, heartbeat};
+use crate::protocol::codec::CodecError;
 use crate::protocol::limits::{MAX_MESSAGE_BODY, MAX_PAGE_BODY, REMEMBERED_ANSWERS};
 use crate::protocol::message::{ClientBody, ClientMessage, ServerBody, ServerMessage};
 use crate::protocol::session::{Received, ServerSession, Violation};
 use crate::protocol::{ErrorCode, Failure};
 use crate::store::Cause;
+use crate::transfer::read_message;
 
 /// How long a frame of content may take when the session has ended.
 const FRAME_TIME: Duration = Duration::from_secs(2);
@@ -293,18 +294,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         let answer = remembered.map(|(_, answer)| answer.clone());
         let answer = answer.ok_or(Violation("a request number that was used long ago"))?;
         self.outbox.answer(number, answer).await
-    }
-}
-
-/// The next message. Can be dropped and called again.
-pub(super) async fn read_message<R: AsyncRead + Unpin>(
-    reader: &mut FrameReader<R>,
-    protocol: &ServerSession,
-    patience: Patience,
-) -> Result<ClientMessage, NetError> {
-    match reader.next(protocol.body_limits(), patience).await? {
-        Frame::Message(body) => Ok(codec::decode(&body)?),
-        Frame::Data(_) => Err(Violation("file content outside of a file").into()),
     }
 }
 

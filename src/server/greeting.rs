@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadHalf};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::conversation::{Ending, Outbox, blocking, read_message};
+use super::conversation::{Ending, Outbox, blocking};
 use super::permission::user_wanted;
 use super::sessions::Entered;
 use super::{Context, Origin, SOFTWARE};
@@ -15,6 +15,7 @@ use crate::protocol::limits::GREETING_TIME;
 use crate::protocol::message::{ClientBody, Login, ServerBody};
 use crate::protocol::session::ServerSession;
 use crate::protocol::{ErrorCode, Failure};
+use crate::transfer::read_message;
 use crate::types::Printable;
 
 /// Hears who the client is, and lets it in or not.

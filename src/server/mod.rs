@@ -4,7 +4,7 @@
 //! (`login`, `attempts`, `turns`) and puts it on the list (`sessions`).
 //!
 //! A request takes this way: `conversation` reads messages and holds them against the session,
-//! `permission` says what they need, `commands` answers the single ones, `listing`, `download` and
+//! `permission` says what they need, `commands` answers the single ones, `listing`, `delivery` and
 //! `upload` answer the ones that stream. What a client says as one that others know, `registry`
 //! answers, and `relay` carries what they say to each other if need be.
 
@@ -12,7 +12,7 @@ mod attempts;
 mod commands;
 mod complaint;
 mod conversation;
-mod download;
+mod delivery;
 mod failure;
 mod greeting;
 mod listener;

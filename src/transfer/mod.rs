@@ -4,13 +4,18 @@
 //! to a [`Progress`]. File work runs on blocking threads, in short hops that end when there is
 //! nothing to do, so that a slow peer never holds a thread.
 //!
+//! The loop that answers a download is here too: a server and a client that offers files to others
+//! differ only in their [`Catalog`].
+//!
 //! A file need not begin at its beginning: a receiver that has some of it already says so with a
 //! [`Beginning`], which the sender compares with its own file before it goes on from there.
 
+mod answering;
 mod progress;
 mod receiving;
 mod sending;
 
+pub use answering::{Answering, Catalog, read_message};
 pub use progress::{Progress, Silent};
 pub use receiving::{Done, Incoming, OpenSink, Receiving, Sink};
 pub use sending::{Beginning, Opening, OutgoingFile, Piece, Sending, Source};

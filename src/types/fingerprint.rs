@@ -14,6 +14,11 @@ impl Fingerprint {
     pub fn new(sha256: [u8; 32]) -> Self {
         Fingerprint(sha256)
     }
+
+    /// The SHA-256.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
 }
 
 impl fmt::Display for Fingerprint {

@@ -115,6 +115,7 @@ fn what_is_absent_stays_absent() {
                 "src/transfer/",
                 "src/server/",
                 "src/client/",
+                "src/peer/",
                 "src/cli/",
                 "src/bin/",
             ],

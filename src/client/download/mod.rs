@@ -87,7 +87,8 @@ async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<
     let beginnings = beginnings.filter_map(|(place, file)| Some((place, file.target.beginning()?)));
     let beginnings = beginnings.collect();
     let (wishes, heard_wishes) = mpsc::unbounded_channel();
-    let reception = Reception::new(rounds, wishes);
+    let size = client.dialler.route.as_ref().and_then(|route| route.size());
+    let reception = Reception::new(rounds, wishes, size);
     let Link { inbox, outbox, .. } = &mut link;
     let naming = name_files(outbox, number, &refs, beginnings, heard_wishes);
     link::both(reception.run(inbox), naming).await?;

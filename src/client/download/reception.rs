@@ -23,10 +23,16 @@ pub(super) struct Reception<'a, 'b> {
     open: Option<u32>,
     /// Files that began and have no result yet.
     outstanding: u32,
+    /// How large each file must be, when that is known.
+    size: Option<u64>,
 }
 
 impl<'a, 'b> Reception<'a, 'b> {
-    pub(super) fn new(rounds: &'a mut Rounds<'b, Pending>, wishes: UnboundedSender<Wish>) -> Self {
+    pub(super) fn new(
+        rounds: &'a mut Rounds<'b, Pending>,
+        wishes: UnboundedSender<Wish>,
+        size: Option<u64>,
+    ) -> Self {
         let (sender, results) = mpsc::unbounded_channel();
         Reception {
             moved: rounds.moved(),
@@ -36,6 +42,7 @@ impl<'a, 'b> Reception<'a, 'b> {
             results,
             open: None,
             outstanding: 0,
+            size,
         }
     }
 
@@ -166,6 +173,9 @@ impl<'a, 'b> Reception<'a, 'b> {
             let (asked, sent) = (&file.file, &entry.name);
             let message = format!("it was asked for {asked} and sent {sent}");
             return Err(link::broken(&message));
+        }
+        if self.size.is_some_and(|size| size != entry.size) {
+            return Err(link::broken("it sends another size than was offered"));
         }
         let beginning = file
             .target

@@ -33,6 +33,11 @@ impl Tokens {
         }
     }
 
+    /// What this user is known by at a server, in every run, and nobody else can guess.
+    pub(in crate::client) fn identity(&self, server: &str) -> [u8; 32] {
+        digest::keyed(self.secret(), &[b"registration", server.as_bytes()])
+    }
+
     fn secret(&self) -> &[u8; 32] {
         self.secret.get_or_init(|| {
             let fresh: [u8; 32] = rand::random();

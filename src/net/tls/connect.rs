@@ -109,7 +109,7 @@ fn config(send_name: bool) -> Result<ClientConfig, NetError> {
 /// Checks that the server holds the key of the certificate that it shows, and nothing else: the
 /// certificate may have been issued by anybody.
 #[derive(Debug)]
-struct HoldsItsKey(Arc<CryptoProvider>);
+pub(super) struct HoldsItsKey(pub(super) Arc<CryptoProvider>);
 
 impl ServerCertVerifier for HoldsItsKey {
     fn verify_server_cert(

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 
-use super::{ALPN, TlsAcceptor, crypto, fingerprint};
+use super::{ALPN, PeerTls, TlsAcceptor, crypto, fingerprint};
 use crate::disk::{Document, Folder};
 use crate::types::Fingerprint;
 
@@ -77,6 +77,16 @@ impl TlsIdentity {
         Self::from_pem(&pem, &pem, &file, &file)
     }
 
+    /// An identity that is kept nowhere.
+    pub fn unkept() -> Result<Self, IdentityError> {
+        let nowhere = Path::new(LEAF);
+        let pem = generate().map_err(|source| IdentityError::Io {
+            file: nowhere.to_owned(),
+            source,
+        })?;
+        Self::from_pem(&pem, &pem, nowhere, nowhere)
+    }
+
     /// The identity in two PEM files: the certificate with the ones that vouch for it behind it,
     /// and its private key.
     pub fn from_files(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
@@ -110,6 +120,11 @@ impl TlsIdentity {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(TlsAcceptor::new(config))
+    }
+
+    /// What meets other clients with this identity.
+    pub fn peer_tls(&self) -> Result<PeerTls, IdentityError> {
+        Ok(PeerTls::new(&self.chain, &self.key, self.fingerprint)?)
     }
 
     fn from_pem(

@@ -8,6 +8,7 @@ mod accept;
 mod connect;
 mod identity;
 mod opening;
+mod peer;
 
 use std::sync::Arc;
 
@@ -21,9 +22,13 @@ use crate::types::Fingerprint;
 pub use accept::{TlsAcceptor, TlsServerStream};
 pub use connect::{PresentedKey, TlsClientStream, secure};
 pub use identity::{IdentityError, TlsIdentity};
+pub use peer::PeerTls;
 
 /// What both sides say that they speak inside (RFC 7301).
 const ALPN: &[u8] = b"fileshare/1";
+
+/// The same between two clients: whoever takes one for the other finds out at once.
+const PEER_ALPN: &[u8] = b"fileshare-peer/1";
 
 fn crypto() -> Arc<CryptoProvider> {
     Arc::new(provider::default_provider())

@@ -79,7 +79,7 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
 
 /// Where downloads go (contract section 5, "Where things land").
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+pub enum Place {
     /// Into this folder, made when missing, under their own names.
     Folder(PathBuf),
     /// To this very name.
@@ -89,7 +89,8 @@ enum Place {
 }
 
 impl Place {
-    fn choose(typed: Option<&Path>, files: usize) -> Result<Self, Failure> {
+    /// What `typed` means for so many files.
+    pub fn choose(typed: Option<&Path>, files: usize) -> Result<Self, Failure> {
         let Some(path) = typed else {
             return Ok(Place::Folder(PathBuf::from(".")));
         };

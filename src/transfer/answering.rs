@@ -1,25 +1,55 @@
 use std::collections::HashMap;
-use std::io::{Read, Seek};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{debug, info};
+use tracing::debug;
 
-use super::conversation::{Conversation, read_message};
-use super::sessions::Session;
-use crate::access::Action;
-use crate::net::{NetError, Patience, heartbeat};
-use crate::protocol::limits::MESSAGE_TIME;
-use crate::protocol::message::{ClientBody, ClientMessage, FileMessage, ServerBody};
-use crate::protocol::session::Violation;
-use crate::protocol::{ErrorCode, Failure, WireRef};
-use crate::store::{Store, StoredFile};
-use crate::transfer::{Beginning, Opening, OutgoingFile, Piece, Sending, Source};
-use crate::types::{Digest, Entry, FileRef};
+use super::{Beginning, Opening, OutgoingFile, Piece, Sending};
+use crate::net::{Frame, FrameReader, FrameWriter, NetError, Patience, heartbeat};
+use crate::protocol::codec;
+use crate::protocol::limits::{MAX_MESSAGE_BODY, MESSAGE_TIME};
+use crate::protocol::message::{ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage};
+use crate::protocol::session::{ServerSession, Violation};
+use crate::protocol::{Failure, WireRef};
+use crate::types::{Digest, FileName};
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
+/// What can be downloaded from this side, and who looks on.
+pub trait Catalog {
+    /// What opens this file when its turn comes, on a blocking thread.
+    fn opening(&self, file: WireRef) -> Box<dyn FnOnce() -> Opening + Send>;
+
+    /// Whether this side wants no more of the conversation.
+    fn is_ended(&self) -> bool;
+
+    /// This file is sent next.
+    fn turn_to(&self, name: &FileName);
+
+    /// So many bytes of it have left.
+    fn sent(&self, bytes: usize);
+}
+
+/// The side of a conversation from which the other one downloads.
+pub struct Answering<'a, R, W, C> {
+    /// What the other side says.
+    pub reader: &'a mut FrameReader<R>,
+    /// What it hears.
+    pub writer: &'a mut FrameWriter<W>,
+    /// What the other side may say.
+    pub protocol: &'a mut ServerSession,
+    /// What there is.
+    pub catalog: &'a C,
+    /// A request that came while files were still being sent; it is next.
+    pub held: &'a mut Option<ClientMessage>,
+}
+
+impl<R, W, C> Answering<'_, R, W, C>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+    C: Catalog,
+{
     /// Answers `Download`: files stream one behind the other, while the client names the next
     /// ones or says which it does not want after all.
-    pub(super) async fn download(&mut self, number: u32) -> Result<(), NetError> {
+    pub async fn download(&mut self, number: u32) -> Result<(), NetError> {
         let mut sending = Sending::new();
         let mut named = Named::default();
         let mut heartbeat = heartbeat();
@@ -34,10 +64,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             let may_read = self.held.is_none();
             tokio::select! {
                 biased;
-                message = read_message(&mut self.reader, &self.protocol, patience), if may_read => {
+                message = read_message(self.reader, self.protocol, patience), if may_read => {
                     let message = message?;
                     if !self.protocol.belongs_to_download(&message) {
-                        self.held = Some(message);
+                        *self.held = Some(message);
                         continue;
                     }
                     self.protocol.receive(&message)?;
@@ -50,10 +80,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     }
                     heartbeat.reset();
                     if self.send_pieces(number, pieces).await? {
-                        return self.outbox.answer(number, ServerBody::DownloadEnd).await;
+                        return self.answer(number, ServerBody::DownloadEnd).await;
                     }
                 }
-                _ = heartbeat.tick() => self.outbox.answer(number, ServerBody::Alive).await?,
+                _ = heartbeat.tick() => self.answer(number, ServerBody::Alive).await?,
             }
         }
     }
@@ -96,15 +126,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         beginning: Option<Option<Beginning>>,
         file: WireRef,
     ) -> OutgoingFile {
-        let (store, session) = (self.context.store.clone(), self.session.session());
-        let open = move || match open(&store, &session, file) {
-            Ok(source) => Opening::Send(Box::new(source)),
-            Err(failure) => Opening::Fail(failure),
-        };
         OutgoingFile {
             index,
             beginning: beginning.flatten(),
-            open: Box::new(open),
+            open: self.catalog.opening(file),
         }
     }
 
@@ -112,14 +137,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
     async fn send_pieces(&mut self, number: u32, pieces: Vec<Piece>) -> Result<bool, NetError> {
         let mut complete = false;
         for piece in pieces {
-            if self.session.is_ended() {
-                self.outbox.writer.flush().await?;
+            if self.catalog.is_ended() {
+                self.writer.flush().await?;
                 return Err(NetError::Closed);
             }
             let (message, closes) = match piece {
                 Piece::Data(bytes) => {
-                    self.outbox.writer.data(&bytes).await?;
-                    self.session.sent(bytes.len());
+                    self.writer.data(&bytes).await?;
+                    self.catalog.sent(bytes.len());
                     continue;
                 }
                 Piece::Begin {
@@ -129,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                     ..
                 } => {
                     if let Some(entry) = &entry {
-                        self.session.turn_to(&entry.name);
+                        self.catalog.turn_to(&entry.name);
                     }
                     let entry = entry.as_ref().map(Into::into);
                     (
@@ -160,13 +185,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 Piece::Skip { .. } => continue,
             };
             let body = ServerBody::File(message);
-            self.outbox.queue(number, body).await?;
+            self.queue(number, body).await?;
             if closes {
                 complete = self.protocol.close_downloaded()?;
             }
         }
-        self.outbox.writer.flush().await?;
+        self.writer.flush().await?;
         Ok(complete)
+    }
+
+    async fn answer(&mut self, number: u32, body: ServerBody) -> Result<(), NetError> {
+        self.queue(number, body).await?;
+        self.writer.flush().await
+    }
+
+    async fn queue(&mut self, number: u32, body: ServerBody) -> Result<(), NetError> {
+        let message = ServerMessage { number, body };
+        self.writer.message(&message, MAX_MESSAGE_BODY).await
+    }
+}
+
+/// Reads the next message of the other side. Can be dropped and called again.
+pub async fn read_message<R: AsyncRead + Unpin>(
+    reader: &mut FrameReader<R>,
+    protocol: &ServerSession,
+    patience: Patience,
+) -> Result<ClientMessage, NetError> {
+    match reader.next(protocol.body_limits(), patience).await? {
+        Frame::Message(body) => Ok(codec::decode(&body)?),
+        Frame::Data(_) => Err(Violation("file content outside of a file").into()),
     }
 }
 
@@ -178,55 +225,6 @@ struct Named {
     beginnings: HashMap<u32, Option<Beginning>>,
 }
 
-fn open(store: &Store, session: &Session, file: WireRef) -> Result<StoredSource, Failure> {
-    session.allow(Action::Read)?;
-    let file = FileRef::try_from(file)?;
-    Ok(StoredSource(store.open_file(&file)?))
-}
-
 fn internal(failure: &Failure) -> NetError {
     NetError::Cut(std::io::Error::other(failure.to_string()))
-}
-
-struct StoredSource(StoredFile);
-
-impl StoredSource {
-    fn unreadable(&self, error: &std::io::Error) -> Failure {
-        let name = &self.0.entry.name;
-        Failure::new(ErrorCode::Io, format!("{name} cannot be read: {error}"))
-    }
-}
-
-impl Source for StoredSource {
-    fn entry(&self) -> Option<Entry> {
-        Some(self.0.entry.clone())
-    }
-
-    fn size(&self) -> Option<u64> {
-        Some(self.0.entry.size)
-    }
-
-    fn digest(&self) -> Option<Digest> {
-        self.0.entry.id
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        let read = self.0.read(buffer);
-        read.map_err(|error| self.unreadable(&error))
-    }
-
-    fn rewind(&mut self) -> Result<(), Failure> {
-        let rewound = self.0.file().rewind();
-        rewound.map_err(|error| self.unreadable(&error))
-    }
-
-    fn finish(&mut self, digest: Digest) -> Result<(), Failure> {
-        self.0.check_unchanged()?;
-        if self.0.entry.id.is_none() {
-            self.0.digest_seen(digest);
-        }
-        let entry = &self.0.entry;
-        info!(name = %entry.name, size = entry.size, id = %digest, "downloaded");
-        Ok(())
-    }
 }
