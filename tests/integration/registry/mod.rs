@@ -1,8 +1,10 @@
 //! The server's side of peers: who is registered, who is told of what, tickets and relays.
 
+#[cfg(target_os = "linux")]
 mod many;
 mod names;
 mod relays;
+#[cfg(unix)]
 mod restart;
 mod table;
 mod tickets;
