@@ -66,6 +66,10 @@ pub enum Body<'a> {
     /// A file that was replaced or removed and is kept.
     Kept(KeptLine<'a>),
     Session(SessionLine<'a>),
+    /// A file that a client offers.
+    Offer(OfferLine<'a>),
+    /// A client that is or was registered.
+    Peer(PeerLine<'a>),
     /// The round-trip time.
     Ping {
         /// In milliseconds.
@@ -155,6 +159,36 @@ impl Id {
     pub fn of(entry: Option<&Entry>) -> Self {
         Id(entry.and_then(|entry| entry.id).map(|id| id.to_string()))
     }
+}
+
+/// See [`Body::Offer`].
+#[derive(Debug, Serialize)]
+pub struct OfferLine<'a> {
+    /// The file.
+    pub name: &'a str,
+    /// The client that has it.
+    pub owner: &'a str,
+    /// Where that is.
+    pub address: String,
+    /// Where that listens.
+    pub port: u16,
+    /// The file's id.
+    pub id: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// See [`Body::Peer`].
+#[derive(Debug, Serialize)]
+pub struct PeerLine<'a> {
+    /// The client.
+    pub name: &'a str,
+    /// Where it is.
+    pub address: String,
+    /// Where it listens.
+    pub port: u16,
+    /// Whether it is there.
+    pub online: bool,
 }
 
 /// See [`Body::Scrub`].

@@ -41,11 +41,16 @@ struct Streams {
     results: Mutex<Results>,
     messages: Mutex<Box<dyn Write + Send>>,
     bars: MultiProgress,
+    /// Prints above the line that is being typed, while one is.
+    above: Mutex<Option<Above>>,
     /// Cancelled when standard output takes no more.
     broken: CancellationToken,
     /// Nobody reads standard output, and nothing may wait for it any more.
     abandoned: AtomicBool,
 }
+
+/// Takes a text that is to stand above the line that is being typed; `false` while none is.
+pub type Above = Box<dyn FnMut(&str) -> bool + Send>;
 
 struct Results {
     to: BufWriter<Box<dyn Write + Send>>,
@@ -79,6 +84,7 @@ impl Output {
                 }),
                 messages: Mutex::new(messages),
                 bars: MultiProgress::with_draw_target(target),
+                above: Mutex::new(None),
                 broken: CancellationToken::new(),
                 abandoned: AtomicBool::new(false),
             }),
@@ -191,11 +197,20 @@ impl Output {
     /// A text for people that stands for itself, such as clap's explanation of a wrong command.
     pub fn message(&self, text: &str) {
         self.flush();
+        if self.printed_above(text) {
+            return;
+        }
         self.beside_bars(|| {
             let mut to = lock(&self.streams.messages);
             // There is nobody left to tell that nobody reads this.
             let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
         });
+    }
+
+    /// From now on what is printed while a line is being typed goes through `above`, so that it
+    /// does not get into that line.
+    pub fn print_above(&self, above: Above) {
+        *lock(&self.streams.above) = Some(above);
     }
 
     /// Standard output for file content.
@@ -283,6 +298,12 @@ impl Output {
             true => self.beside_bars(write),
             false => write(),
         }
+    }
+
+    /// Whether a line is being typed; then the text stands above it now.
+    fn printed_above(&self, text: &str) -> bool {
+        let mut above = lock(&self.streams.above);
+        above.as_mut().is_some_and(|above| above(text))
     }
 
     fn beside_bars(&self, print: impl FnOnce()) {

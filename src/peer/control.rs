@@ -25,6 +25,9 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_millis(500);
 /// gone.
 const TRIES: u32 = 3;
 
+/// How long a server may take, beyond that, to find out that a client that had a name is gone.
+const VACATING: Duration = Duration::from_millis(1500);
+
 /// How often the server hears of a client that has nothing to say: it takes one for gone that it has
 /// not heard of for 12 s.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -233,12 +236,18 @@ impl Line<'_> {
         };
         match self.exchange(request).await? {
             ServerBody::Registered {
-                ticket_key, clock, ..
-            } => standing.admit_by(Admission {
-                key: ticket_key,
+                ticket_key,
                 clock,
-                at: Instant::now(),
-            }),
+                address,
+                ..
+            } => {
+                standing.seen_at(address.into());
+                standing.admit_by(Admission {
+                    key: ticket_key,
+                    clock,
+                    at: Instant::now(),
+                });
+            }
             ServerBody::Refused { code, detail } => {
                 return Err(Ended::SentAway(Failure::from_wire(code, &detail)));
             }
@@ -365,6 +374,11 @@ impl Line<'_> {
     async fn exchange(&mut self, request: ClientBody) -> Result<ServerBody, Ended> {
         // Its answer comes in parts, and is not asked for twice.
         let once = matches!(request, ClientBody::Table { .. });
+        let last_wait = match request {
+            // The server may be asking whoever had the name before.
+            ClientBody::Register { .. } => ACKNOWLEDGEMENT + VACATING,
+            _ => ACKNOWLEDGEMENT,
+        };
         let number = self.control.ask(request.clone()).await.map_err(ended)?;
         let mut tries = 0;
         let mut until = Moment::now() + ACKNOWLEDGEMENT;
@@ -380,7 +394,11 @@ impl Line<'_> {
                     let again = self.control.ask_again(number, request.clone());
                     again.await.map_err(ended)?;
                 }
-                until = Moment::now() + ACKNOWLEDGEMENT;
+                until = Moment::now()
+                    + match tries == TRIES {
+                        true => last_wait,
+                        false => ACKNOWLEDGEMENT,
+                    };
                 continue;
             };
             let (answer, ServerMessage { number: to, body }) = heard.map_err(ended)?;

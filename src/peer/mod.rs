@@ -16,6 +16,7 @@ mod shelf;
 mod standing;
 mod table;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{mpsc, oneshot};
@@ -119,6 +120,11 @@ impl Peer {
     /// The port on which it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where the server sees it, as others are told.
+    pub fn address(&self) -> IpAddr {
+        self.standing.address()
     }
 
     /// Whether it shows a key and encrypts what it sends.
@@ -231,6 +237,20 @@ fn tls(client: &Client) -> Result<Option<PeerTls>, Failure> {
         true => Ok(None),
         false => key::own_key(options.state_dir.as_deref()).map(Some),
     }
+}
+
+/// The table of all registered clients and their offers, for a client that need not be one.
+pub async fn table(client: &mut Client) -> Result<Table, Failure> {
+    let mut table = Table::default();
+    let mut taken = Ok(());
+    client
+        .table(&mut |part| {
+            if taken.is_ok() {
+                taken = table.take(part).map(drop);
+            }
+        })
+        .await?;
+    taken.map(|()| table)
 }
 
 /// A file of another client that is wanted.

@@ -1,3 +1,4 @@
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -28,6 +29,7 @@ pub(super) struct Standing {
     table: Mutex<Table>,
     admission: Mutex<Option<Admission>>,
     online: Mutex<bool>,
+    address: Mutex<IpAddr>,
 }
 
 /// By what tickets are known.
@@ -69,6 +71,7 @@ impl Standing {
             table: Mutex::default(),
             admission: Mutex::default(),
             online: Mutex::default(),
+            address: Mutex::new(Ipv4Addr::UNSPECIFIED.into()),
         }
     }
 
@@ -86,6 +89,15 @@ impl Standing {
 
     pub(super) fn set_online(&self, online: bool) {
         *self.online.lock().unwrap_or_else(|e| e.into_inner()) = online;
+    }
+
+    /// Where the server sees this client.
+    pub(super) fn address(&self) -> IpAddr {
+        *self.address.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(super) fn seen_at(&self, address: IpAddr) {
+        *self.address.lock().unwrap_or_else(|e| e.into_inner()) = address;
     }
 
     fn admission(&self) -> MutexGuard<'_, Option<Admission>> {

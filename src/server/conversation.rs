@@ -10,6 +10,7 @@ use tracing::{Span, info};
 
 use super::greeting::greet;
 use super::registry::Member;
+use super::relay::Relay;
 use super::sessions::Entered;
 use super::{Context, Origin, commands, registry};
 use crate::net::{Connection, FrameReader, FrameWriter, NetError, Patience, heartbeat};
@@ -43,6 +44,8 @@ pub(super) struct Conversation<S> {
     pub(super) held: Option<ClientMessage>,
     /// How the client wants file content to come.
     pub(super) compression: Compression,
+    /// What goes on over the connection when the conversation is over.
+    pub(super) relay: Option<Relay>,
     /// The command of the user that requests belong to.
     command: Option<u64>,
     /// The last answers to requests that changed something, should they be repeated.
@@ -113,10 +116,22 @@ pub(super) async fn hold<S: AsyncRead + AsyncWrite + Unpin + Send>(
                 version,
                 held: None,
                 compression: Compression::Never,
+                relay: None,
                 command: None,
                 answers: VecDeque::new(),
             };
             let ended = conversation.serve_until_ended().await;
+            if let Some(relay) = conversation.relay.take() {
+                let Conversation {
+                    reader,
+                    outbox: Outbox { writer },
+                    session,
+                    context,
+                    ..
+                } = conversation;
+                let stream = Connection { reader, writer }.into_rest();
+                return relay.carry(stream, &session, &context.relays).await;
+            }
             Conversation { reader, outbox, .. } = conversation;
             ended
         }

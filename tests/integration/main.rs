@@ -39,6 +39,7 @@ mod private_files;
 mod prompt;
 mod protocol;
 mod readme;
+mod registry;
 mod resume;
 mod script;
 mod store_mode;

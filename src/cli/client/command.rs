@@ -118,6 +118,26 @@ pub enum Command {
         /// Its number, from 'sessions'
         id: u64,
     },
+    /// Be online under a name, so that other clients can fetch what you offer
+    Register(RegisterArgs),
+    /// Set the local folder out of which files are offered
+    Setdir {
+        /// The folder
+        dir: PathBuf,
+    },
+    /// Offer files of that folder to other clients
+    Offer(OfferArgs),
+    /// List the files that clients offer
+    Offers,
+    /// List the clients that the server knows
+    Peers,
+    /// Download a file straight from the client that offers it
+    Request(RequestArgs),
+    /// Go offline
+    Dereg {
+        /// Your own name
+        name: Option<String>,
+    },
     /// Change the current remote folder ('..' and '/' work)
     Cd {
         /// The folder; without it the root
@@ -317,6 +337,52 @@ pub struct VerifyArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub struct RegisterArgs {
+    /// The name under which other clients know you
+    pub name: String,
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ListenArgs {
+    /// The TCP port on which to listen for other clients, 1024 to 65535; --port means the same here [default: the system chooses]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub listen_port: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct OfferArgs {
+    /// Files of the folder that 'setdir' or --dir named; without them all of its files
+    #[arg(value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Take these offers back, or all of them
+    #[arg(long)]
+    pub withdraw: bool,
+    /// Register under this name first
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Set this folder first, as 'setdir' does
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RequestArgs {
+    /// The file, as 'offers' shows it
+    pub file: String,
+    /// The client that offers it
+    pub client: String,
+    /// The new name, or a folder to put the file into (made when it ends in '/'); - for standard output
+    #[arg(short, long, value_name = "PATH", allow_hyphen_values = true)]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub conflict: ConflictArgs,
+}
+
+#[derive(Debug, Clone, Args)]
 pub struct ConflictArgs {
     /// What to do when a file of that name exists [default: error]
     #[arg(long, value_enum, value_name = "HOW")]
@@ -390,6 +456,7 @@ fn parse<P: FromArgMatches>(
     grammar: clap::Command,
     mut arguments: Vec<OsString>,
 ) -> Result<(P, ArgMatches), clap::Error> {
+    grammar::own_ports(&mut arguments);
     let read = |arguments: &[OsString]| {
         let read = grammar.clone().try_get_matches_from(arguments);
         read.map_err(|error| grammar::placed(&grammar, arguments, error))

@@ -41,6 +41,27 @@ fn polished(mut grammar: clap::Command, more: &'static str) -> clap::Command {
     with_usage(grammar)
 }
 
+/// Behind `register` and `offer`, `--port` is the port to listen on, and not the server's.
+pub fn own_ports(arguments: &mut [OsString]) {
+    let words = arguments.iter().enumerate();
+    let mut commands = words.filter_map(|(at, word)| Some((at, canonical(word.to_str()?)?)));
+    let Some((at, command)) = commands.next() else {
+        return;
+    };
+    if !matches!(command.as_str(), "register" | "offer") {
+        return;
+    }
+    let behind = arguments.iter_mut().skip(at + 1);
+    for argument in behind.take_while(|argument| *argument != "--") {
+        let Some(text) = argument.to_str() else {
+            continue;
+        };
+        if text == "--port" || text.starts_with("--port=") {
+            *argument = text.replacen("--port", "--listen-port", 1).into();
+        }
+    }
+}
+
 fn with_usage(mut command: clap::Command) -> clap::Command {
     let usage = command.render_usage().to_string();
     let usage = usage.strip_prefix("Usage:").unwrap_or(&usage).trim();

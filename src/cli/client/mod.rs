@@ -16,6 +16,7 @@ mod remote_names;
 mod retry_list;
 mod script;
 mod session;
+mod standing;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
@@ -30,6 +31,7 @@ use self::command::{Command, Invocation};
 use self::first_contact::Person;
 use self::folder::RemoteFolder;
 use self::session::{Input, Session, farewell, supervise};
+use self::standing::Standing;
 use crate::cli::exit::{self, Ended};
 use crate::cli::failure::Failure;
 use crate::cli::logging::{self, Format, Level};
@@ -102,6 +104,7 @@ fn start(output: &Output, invocation: Invocation, matches: &ArgMatches) -> Resul
         client: Client::new(address, options),
         password,
         folder: RemoteFolder::default(),
+        standing: Standing::default(),
         output: output.clone(),
         input: match invocation.command {
             Some(_) => Input::CommandLine,

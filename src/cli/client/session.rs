@@ -5,6 +5,7 @@ use tokio::task::AbortHandle;
 
 use super::folder::RemoteFolder;
 use super::password::PasswordSource;
+use super::standing::Standing;
 use crate::cli::exit::{self, Ended, Verdict};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
@@ -25,6 +26,8 @@ pub struct Session {
     pub password: PasswordSource,
     /// The current remote folder.
     pub folder: RemoteFolder,
+    /// What it is to other clients.
+    pub standing: Standing,
     /// Where results and messages go.
     pub output: Output,
     /// Where commands come from.

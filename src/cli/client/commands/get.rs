@@ -142,7 +142,7 @@ fn again(retry: Retry) -> Result<Wish, Failure> {
 
 /// Where downloads go (contract section 5, "Where things land").
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+pub enum Place {
     /// Into this folder, made when missing, under their own names.
     Folder(PathBuf),
     /// To this very name.
@@ -154,7 +154,8 @@ enum Place {
 }
 
 impl Place {
-    fn choose(typed: Option<&Path>, many: bool) -> Result<Self, Failure> {
+    /// What `typed` means for one thing, or for many.
+    pub fn choose(typed: Option<&Path>, many: bool) -> Result<Self, Failure> {
         let Some(path) = typed else {
             return Ok(Place::Folder(PathBuf::from(".")));
         };

@@ -1,6 +1,6 @@
 use std::cmp::Ordering;
 
-use super::Outcome;
+use super::{Outcome, offers};
 use crate::cli::client::command::{ListArgs, SortKey};
 use crate::cli::client::folder::{self, RemoteFolder};
 use crate::cli::client::session::Session;
@@ -46,7 +46,7 @@ pub async fn run(session: &mut Session, args: &ListArgs) -> Outcome {
         if number == 0 {
             nothing(output);
         }
-        return Ok(Verdict::Done);
+        return offered(session).await;
     }
     let mut tally = Tally::default();
     (0..number).for_each(|_| tally.done());
@@ -57,6 +57,19 @@ pub async fn run(session: &mut Session, args: &ListArgs) -> Outcome {
         output.failure(&failure);
     }
     Ok(Verdict::Batch(tally))
+}
+
+/// What other clients offer stands below the server's own files, for whoever is one of them.
+async fn offered(session: &mut Session) -> Outcome {
+    if session.standing.peer().is_some() {
+        let table = offers::table(session).await?;
+        let output = &session.output;
+        if output.look().terminal {
+            output.line("");
+        }
+        offers::tell(output, &table.offers());
+    }
+    Ok(Verdict::Done)
 }
 
 /// What to ask the server for.

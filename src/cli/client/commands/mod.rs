@@ -2,6 +2,7 @@
 //! session's output, and returns what it came to; it neither prints nor decides an exit code.
 
 mod cat;
+mod dereg;
 mod edit;
 mod get;
 mod help;
@@ -10,13 +11,19 @@ mod kick;
 mod list;
 mod local;
 mod mkdir;
+mod offer;
+mod offers;
+mod peers;
 mod ping;
 mod put;
+mod register;
 mod remote_folder;
 mod remove;
 mod rename;
+mod request;
 mod restore;
 mod sessions;
+mod setdir;
 pub mod shell;
 mod stat;
 mod sync;
@@ -61,6 +68,7 @@ pub async fn run(session: &mut Session, command: Command) -> Outcome {
 fn needs_server(command: &Command) -> bool {
     match command {
         Command::Pwd | Command::Lcd { .. } | Command::Lpwd | Command::Lls { .. } => false,
+        Command::Setdir { .. } => false,
         Command::Cd { dir } => dir.is_some(),
         _ => true,
     }
@@ -88,6 +96,13 @@ async fn run_in(session: &mut Session, command: Command) -> Outcome {
         Command::Ping => ping::run(session).await,
         Command::Sessions => sessions::run(session).await,
         Command::Kick { id } => kick::run(session, id).await,
+        Command::Register(args) => register::run(session, &args).await,
+        Command::Setdir { dir } => setdir::run(session, &dir),
+        Command::Offer(args) => offer::run(session, &args).await,
+        Command::Offers => offers::run(session).await,
+        Command::Peers => peers::run(session).await,
+        Command::Request(args) => request::run(session, args).await,
+        Command::Dereg { name } => dereg::run(session, name.as_deref()).await,
         Command::Cd { dir } => remote_folder::change(session, dir.as_deref()).await,
         Command::Pwd => remote_folder::print(session),
         Command::Lcd { dir } => local::change(dir.as_deref()),

@@ -64,7 +64,7 @@ pub fn wanted(before: &[String], word: &Word) -> Wanted {
         "trash" | "restore" => Wanted::Kept,
         "cd" => Wanted::RemoteFolder,
         "put" => Wanted::Local,
-        "lcd" | "lls" => Wanted::LocalFolder,
+        "lcd" | "lls" | "setdir" => Wanted::LocalFolder,
         "help" => Wanted::Words(commands()),
         _ => Wanted::Nothing,
     }

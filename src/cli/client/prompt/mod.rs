@@ -7,15 +7,15 @@ mod history;
 mod word;
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use anstyle::{AnsiColor, Style};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{ColorMode, CompletionType, Config, Editor};
+use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter};
 use tokio::runtime::Runtime;
 
 use self::editing::Helper;
@@ -25,6 +25,7 @@ use super::session::{Session, farewell, supervise};
 use super::{allows_color, line};
 use crate::cli::exit::{self, Ended, Verdict};
 use crate::cli::failure::Failure;
+use crate::cli::output::Output;
 use crate::cli::signals::{Received, Signals};
 use crate::cli::terminal;
 use crate::protocol::ErrorCode;
@@ -32,6 +33,9 @@ use crate::protocol::ErrorCode;
 /// What is said after Ctrl-C during a command.
 const CANCELLED: &str =
     "Cancelled. A transfer goes on where it stopped when it is asked for again.";
+
+/// How many texts may wait to be printed above the line that is being typed.
+const MAX_TEXTS: usize = 1024;
 
 /// How many lines are remembered.
 const MAX_HISTORY: usize = 10_000;
@@ -43,6 +47,7 @@ pub fn run(runtime: &Runtime, session: Session, color: Color) -> Result<u8, Fail
     let mut editor = editor(runtime, &session, color)?;
     let history = History::open(&mut editor, &output);
     let idle = Arc::new(AtomicBool::new(false));
+    print_above(&mut editor, &output, &idle);
     runtime.spawn(leave_when_terminated(Arc::clone(&idle)));
     let greeted = greet(runtime, &session)?;
     if matches!(greeted, Ended::Terminated | Ended::HungUp) {
@@ -78,6 +83,25 @@ pub fn run(runtime: &Runtime, session: Session, color: Color) -> Result<u8, Fail
         }
     }
     Ok(exit::DONE)
+}
+
+/// What happens while a line is typed is told above it. The line editor takes one text at a time and
+/// has whoever brings it wait, so a thread of its own does.
+fn print_above(editor: &mut Editor<Helper, FileHistory>, output: &Output, idle: &Arc<AtomicBool>) {
+    // Messages that go somewhere else get into no line.
+    if !io::stderr().is_terminal() {
+        return;
+    }
+    // A terminal that cannot do it gets them as they come.
+    let Ok(mut printer) = editor.create_external_printer() else {
+        return;
+    };
+    let (sender, texts) = mpsc::sync_channel::<String>(MAX_TEXTS);
+    std::thread::spawn(move || texts.into_iter().try_for_each(|text| printer.print(text)));
+    let idle = Arc::clone(idle);
+    output.print_above(Box::new(move |text| {
+        idle.load(Ordering::SeqCst) && sender.try_send(text.to_owned()).is_ok()
+    }));
 }
 
 fn editor(
