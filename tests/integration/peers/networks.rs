@@ -29,8 +29,8 @@ impl Site {
             b: Namespace::make(&format!("{what}-b"))?,
         };
         let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
-        let wired = site.server.wire("a", SERVER_FOR_A, &site.a, A)
-            && site.server.wire("b", SERVER_FOR_B, &site.b, B)
+        let wired = site.server.wire("to-a", SERVER_FOR_A, &site.a, A)
+            && site.server.wire("to-b", SERVER_FOR_B, &site.b, B)
             && site.server.run("sh", &["-c", forward]);
         wired.then_some(site)
     }

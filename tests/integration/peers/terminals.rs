@@ -9,7 +9,10 @@ const PROMPT: &str = "fileshare:/> ";
 
 fn terminal(desk: &Desk, server: &RunningServer) -> PtySession {
     let mut command = desk.client(server, &[]);
-    command.env("TERM", "xterm").env("NO_COLOR", "1");
+    command
+        .env("TERM", "xterm")
+        .env("NO_COLOR", "1")
+        .stdin(std::process::Stdio::inherit());
     let mut session = spawn_command(command, Some(30_000)).unwrap();
     session.exp_string("'help' lists the commands").unwrap();
     session.exp_string(PROMPT).unwrap();

@@ -52,7 +52,8 @@ impl Namespace {
         self.run(
             "ip",
             &[
-                "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", &other.0,
+                "link", "add", "name", link, "type", "veth", "peer", "name", "eth0", "netns",
+                &other.0,
             ],
         ) && ends.iter().all(|(end, link, address)| {
             let address = format!("{address}/24");
