@@ -6,12 +6,18 @@
 
 mod bounded;
 
+use std::net::IpAddr;
+
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, UndoOutcome, UploadResult,
     Verdict,
 };
-use fileshare::protocol::{ErrorCode, Failure, WireDigest, WireEntry, WireItem, WireRef};
-use fileshare::types::{Digest, Entry, FileName, FileRef, Item, Printable, Timestamp, UserName};
+use fileshare::protocol::{
+    ErrorCode, Failure, Secret, Ticket, WireAddress, WireDigest, WireEntry, WireItem, WireRef,
+};
+use fileshare::types::{
+    Digest, Entry, FileName, FileRef, Item, PeerName, Printable, Timestamp, UserName,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -70,6 +76,21 @@ fn client(body: ClientBody) {
             }
         }
         ClientBody::File(file) => about_file(file),
+        ClientBody::Register { name: own, .. } => peer(&own),
+        ClientBody::Deregister { name: own } => own.iter().for_each(|own| peer(own)),
+        ClientBody::Offer { files } => {
+            for file in files {
+                name(&file.name);
+                digest(file.id);
+            }
+        }
+        ClientBody::Withdraw { names } => names.iter().for_each(|of| name(of)),
+        ClientBody::Table { .. } | ClientBody::RelayAccept { .. } => {}
+        ClientBody::Ticket { owner, file, .. } => {
+            peer(&owner);
+            name(&file);
+        }
+        ClientBody::Redeem(of) | ClientBody::Relay(of) => ticket(*of),
     }
 }
 
@@ -105,6 +126,41 @@ fn server(body: ServerBody) {
                     failure(code, &detail);
                 }
             }
+        }
+        ServerBody::Done
+        | ServerBody::Changed { .. }
+        | ServerBody::Probe
+        | ServerBody::Relaying => {}
+        ServerBody::Registered { address: at, .. } | ServerBody::RelayWanted { address: at, .. } => {
+            address(at)
+        }
+        ServerBody::Table {
+            peers,
+            offers,
+            gone,
+            ..
+        } => {
+            for known in peers {
+                peer(&known.name);
+                address(known.address);
+            }
+            for offer in offers {
+                peer(&offer.owner);
+                name(&offer.file);
+                digest(offer.id);
+            }
+            for gone in gone {
+                peer(&gone.owner);
+                gone.file.iter().for_each(|file| name(file));
+            }
+        }
+        ServerBody::Ticket {
+            address: at,
+            ticket: of,
+            ..
+        } => {
+            address(at);
+            ticket(*of);
         }
         ServerBody::File(file) => about_file(file),
         ServerBody::UploadReady { verdicts } => {
@@ -153,6 +209,25 @@ fn user(text: &str) {
         assert_eq!(name.to_string(), text, "refused, never repaired");
         printable(text);
     }
+}
+
+fn peer(text: &str) {
+    if let Ok(name) = text.parse::<PeerName>() {
+        assert_eq!(name.to_string(), text, "refused, never repaired");
+        printable(text);
+    }
+}
+
+fn address(wire: WireAddress) {
+    let address = IpAddr::from(wire);
+    assert_eq!(IpAddr::from(WireAddress::from(address)), address);
+}
+
+fn ticket(ticket: Ticket) {
+    assert!(!ticket.is_sealed_with(&Secret([0x4b; 32])) || ticket.terms.owner == "B");
+    peer(&ticket.terms.owner);
+    name(&ticket.terms.file);
+    digest(ticket.terms.id);
 }
 
 fn reference(wire: WireRef) {

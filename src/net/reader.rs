@@ -103,19 +103,6 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// The next bytes as they are, where no frames come any more; none at the end. Waits for ever.
-    pub async fn raw(&mut self) -> Result<Bytes, NetError> {
-        if self.buffer.is_empty() {
-            self.buffer.reserve(GROWTH);
-            match self.stream.read_buf(&mut self.buffer).await {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-                Err(error) => return Err(NetError::Cut(error)),
-            }
-        }
-        Ok(self.buffer.split().freeze())
-    }
-
     fn take_frame(&mut self, limits: BodyLimits) -> Result<Option<Frame>, NetError> {
         let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() else {
             self.buffer.reserve(HEADER_BYTES);

@@ -106,14 +106,6 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.stream
     }
 
-    /// Sends bytes as they are, where no frames go any more: it is not whole again after that.
-    pub async fn raw(&mut self, bytes: &[u8]) -> Result<(), NetError> {
-        let written = self.write_out(bytes).await;
-        self.whole = false;
-        written?;
-        self.stream.flush().await.map_err(NetError::Cut)
-    }
-
     /// Writes out all that was gathered.
     pub async fn flush(&mut self) -> Result<(), NetError> {
         if !self.buffer.is_empty() {

@@ -10,6 +10,7 @@ use tracing::{Span, info};
 
 use super::greeting::greet;
 use super::registry::Member;
+use super::relay::Relay;
 use super::sessions::Entered;
 use super::{Context, Origin, commands, registry};
 use crate::net::{Connection, FrameReader, FrameWriter, NetError, Patience, heartbeat};
@@ -40,6 +41,8 @@ pub(super) struct Conversation<S> {
     pub(super) version: u8,
     /// A request that came while a download was still being sent; it is next.
     pub(super) held: Option<ClientMessage>,
+    /// What goes on over the connection when the conversation is over.
+    pub(super) relay: Option<Relay>,
     /// The command of the user that requests belong to.
     command: Option<u64>,
     /// The last answers to requests that changed something, should they be repeated.
@@ -109,10 +112,22 @@ pub(super) async fn hold<S: AsyncRead + AsyncWrite + Unpin + Send>(
                 member,
                 version,
                 held: None,
+                relay: None,
                 command: None,
                 answers: VecDeque::new(),
             };
             let ended = conversation.serve_until_ended().await;
+            if let Some(relay) = conversation.relay.take() {
+                let Conversation {
+                    reader,
+                    outbox: Outbox { writer },
+                    session,
+                    context,
+                    ..
+                } = conversation;
+                let stream = Connection { reader, writer }.into_rest();
+                return relay.carry(stream, &session, &context.relays).await;
+            }
             Conversation { reader, outbox, .. } = conversation;
             ended
         }

@@ -2,6 +2,7 @@
 //! other inside: what is carried says nothing to the server.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,8 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
 use super::conversation::{Conversation, blocking, refused};
-use super::permission;
 use super::registry::{Registry, invalid_request};
+use super::sessions::Session;
+use super::{Context, permission};
 use crate::net::{NetError, Throttle};
 use crate::protocol::message::{ClientBody, ServerBody};
 use crate::protocol::{ErrorCode, Failure, Secret, Ticket};
@@ -75,7 +77,14 @@ struct Wanted<'a> {
     relays: &'a Relays,
     id: Secret,
     accepted: oneshot::Receiver<DuplexStream>,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// One side of a relay that both sides have come to.
+pub(super) struct Relay {
+    pipe: DuplexStream,
+    /// What the side has that asked for it, and that counts what is carried.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Relays {
@@ -121,7 +130,7 @@ impl Relays {
             relays: self,
             id,
             accepted,
-            _permit: permit,
+            permit: Some(permit),
         };
         let address = address.into();
         match registry.send(session, ServerBody::RelayWanted { id, address }) {
@@ -131,7 +140,7 @@ impl Relays {
     }
 
     /// The owner has come.
-    fn accept(&self, id: Secret) -> Result<DuplexStream, Failure> {
+    fn accept(&self, id: Secret) -> Result<Relay, Failure> {
         let gone = || {
             let what = "nobody waits for this relay any more";
             Failure::new(ErrorCode::NotFound, what)
@@ -139,7 +148,10 @@ impl Relays {
         let waiting = self.waiting().remove(&id).ok_or_else(gone)?;
         let (near, far) = duplex(PIPE);
         waiting.send(far).map_err(|_| gone())?;
-        Ok(near)
+        Ok(Relay {
+            pipe: near,
+            permit: None,
+        })
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<Secret, oneshot::Sender<DuplexStream>>> {
@@ -148,9 +160,13 @@ impl Relays {
 }
 
 impl Wanted<'_> {
-    async fn accepted(&mut self) -> Result<DuplexStream, Failure> {
+    async fn accepted(mut self) -> Result<Relay, Failure> {
         let accepted = timeout(ACCEPT_TIME, &mut self.accepted).await;
-        accepted.ok().and_then(Result::ok).ok_or_else(unreachable)
+        let pipe = accepted.ok().and_then(Result::ok);
+        Ok(Relay {
+            pipe: pipe.ok_or_else(unreachable)?,
+            permit: self.permit.take(),
+        })
     }
 }
 
@@ -195,99 +211,113 @@ impl Meter {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
-    /// Answers `Relay` and `RelayAccept`: what comes after that are the bytes of another client,
-    /// and this conversation ends with them.
+    /// Answers `Relay` and `RelayAccept`. What comes after that are the bytes of another client: the
+    /// conversation is over, and leaves its side of the relay behind, or nothing.
     pub(super) async fn relay(&mut self, number: u32, request: ClientBody) -> Result<(), NetError> {
-        let context = self.context.clone();
-        let session = self.session.session();
+        match self.open_relay(number, request).await? {
+            Ok(relay) => {
+                self.outbox.answer(number, ServerBody::Relaying).await?;
+                self.relay = Some(relay);
+            }
+            Err(failure) => self.outbox.answer(number, refused(&failure)).await?,
+        }
+        Err(NetError::Closed)
+    }
+
+    async fn open_relay(
+        &mut self,
+        number: u32,
+        request: ClientBody,
+    ) -> Result<Result<Relay, Failure>, NetError> {
         if let Some(action) = permission::needs(&request) {
-            let session = session.clone();
+            let session = self.session.session();
             if let Err(failure) = blocking(move || session.allow(action)).await {
-                return self.not_relayed(number, &failure).await;
+                return Ok(Err(failure));
             }
         }
-        let mut wanted = None;
-        let pipe = match request {
+        let Context {
+            relays, registry, ..
+        } = &*self.context;
+        match request {
             ClientBody::Relay(ticket) => {
-                let address = self.member.address();
-                match context.relays.open(&context.registry, &ticket, address) {
-                    Err(failure) => Err(failure),
-                    Ok(relay) => {
-                        let accepted = wanted.insert(relay).accepted();
-                        self.outbox.alive_during(number, accepted).await?
-                    }
+                match relays.open(registry, &ticket, self.member.address()) {
+                    Ok(wanted) => self.outbox.alive_during(number, wanted.accepted()).await,
+                    Err(failure) => Ok(Err(failure)),
                 }
             }
-            ClientBody::RelayAccept { id } => context.relays.accept(id),
-            _ => Err(invalid_request()),
-        };
-        let pipe = match pipe {
-            Ok(pipe) => pipe,
-            Err(failure) => return self.not_relayed(number, &failure).await,
-        };
-        self.outbox.answer(number, ServerBody::Relaying).await?;
+            ClientBody::RelayAccept { id } => Ok(relays.accept(id)),
+            _ => Ok(Err(invalid_request())),
+        }
+    }
+}
+
+impl Relay {
+    /// Carries bytes both ways, until both sides have come to their end or somebody ends the
+    /// session.
+    pub(super) async fn carry<S: AsyncRead + AsyncWrite + Send>(
+        self,
+        stream: S,
+        session: &Session,
+        relays: &Relays,
+    ) -> Result<(), NetError> {
         info!("relaying");
-        // One of the two sides counts.
-        let meter = wanted.is_some().then_some(&context.relays.meter);
-        self.carry(pipe, meter).await?;
-        Err(NetError::Closed)
-    }
-
-    async fn not_relayed(&mut self, number: u32, failure: &Failure) -> Result<(), NetError> {
-        self.outbox.answer(number, refused(failure)).await?;
-        Err(NetError::Closed)
-    }
-
-    /// Carries bytes both ways, until both sides have come to their end.
-    async fn carry(&mut self, pipe: DuplexStream, meter: Option<&Meter>) -> Result<(), NetError> {
-        let session = self.session.session();
-        let (mut from_other, mut to_other) = split(pipe);
-        let (reader, writer) = (&mut self.reader, &mut self.outbox.writer);
+        let meter = self.permit.is_some().then_some(&relays.meter);
         let moved = AtomicU64::new(0);
-        let count = async |bytes: usize| {
-            moved.fetch_add(1, Ordering::Relaxed);
-            match meter {
-                Some(meter) => meter.take(bytes).await,
-                None => Ok(()),
-            }
-        };
-        let up = async {
-            loop {
-                let bytes = reader.raw().await?;
-                if bytes.is_empty() {
-                    return to_other.shutdown().await.map_err(NetError::Cut);
-                }
-                count(bytes.len()).await?;
-                session.received(bytes.len());
-                to_other.write_all(&bytes).await.map_err(NetError::Cut)?;
-            }
-        };
-        let down = async {
-            let mut buffer = vec![0; PIPE];
-            loop {
-                let read = from_other.read(&mut buffer).await.map_err(NetError::Cut)?;
-                let bytes = buffer.get(..read).unwrap_or_default();
-                if bytes.is_empty() {
-                    return writer.shutdown().await;
-                }
-                count(bytes.len()).await?;
-                session.sent(bytes.len());
-                writer.raw(bytes).await?;
-            }
-        };
-        let idle = async {
-            let (mut seen, mut since) = (0, Instant::now());
-            while since.elapsed() < IDLE_TIME {
-                sleep(IDLE_LOOK).await;
-                let now = moved.load(Ordering::Relaxed);
-                if now != seen {
-                    (seen, since) = (now, Instant::now());
-                }
-            }
-        };
+        let (from_own, to_own) = split(stream);
+        let (from_other, to_other) = split(self.pipe);
+        let up = pass(from_own, to_other, meter, &moved, |bytes| {
+            session.received(bytes)
+        });
+        let down = pass(from_other, to_own, meter, &moved, |bytes| {
+            session.sent(bytes)
+        });
         tokio::select! {
-            carried = async { tokio::try_join!(up, down) } => carried.map(|_| ()),
-            () = idle => Err(NetError::Timeout("nothing moved in a relay")),
+            passed = async { tokio::try_join!(up, down) } => passed.map(|_| ()),
+            () = until_idle(&moved) => Err(NetError::Timeout("nothing moved in a relay")),
+            reason = session.ended() => {
+                info!(%reason, "a relay was ended");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Passes on what comes, to its end.
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    meter: Option<&Meter>,
+    moved: &AtomicU64,
+    count: impl Fn(usize),
+) -> Result<(), NetError> {
+    let mut buffer = vec![0; PIPE];
+    loop {
+        let read = match from.read(&mut buffer).await {
+            // TLS without its last word: whether that was the end, those inside know.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => 0,
+            read => read.map_err(NetError::Cut)?,
+        };
+        let bytes = buffer.get(..read).unwrap_or_default();
+        if bytes.is_empty() {
+            return to.shutdown().await.map_err(NetError::Cut);
+        }
+        if let Some(meter) = meter {
+            meter.take(read).await?;
+        }
+        to.write_all(bytes).await.map_err(NetError::Cut)?;
+        to.flush().await.map_err(NetError::Cut)?;
+        count(read);
+        moved.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn until_idle(moved: &AtomicU64) {
+    let (mut seen, mut since) = (0, Instant::now());
+    while since.elapsed() < IDLE_TIME {
+        sleep(IDLE_LOOK).await;
+        let now = moved.load(Ordering::Relaxed);
+        if now != seen {
+            (seen, since) = (now, Instant::now());
         }
     }
 }

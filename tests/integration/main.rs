@@ -35,6 +35,7 @@ mod private_files;
 mod prompt;
 mod protocol;
 mod readme;
+mod registry;
 mod resume;
 mod script;
 mod store_mode;

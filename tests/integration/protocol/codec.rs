@@ -4,10 +4,12 @@ use fileshare::protocol::codec::{self, CodecError};
 use fileshare::protocol::limits::{MAX_DIGEST, MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerInfo, ServerMessage,
-    UndoOutcome, UploadFile, UploadResult, Verdict, WireBlock, WireConflict, WireKept, WireRange,
-    WireSession, WireUndone,
+    UndoOutcome, UploadFile, UploadResult, Verdict, WireBlock, WireConflict, WireGone, WireKept,
+    WireOffer, WireOffered, WirePeer, WireRange, WireSession, WireUndone,
 };
-use fileshare::protocol::{WireDigest, WireEntry, WireItem, WireRef};
+use fileshare::protocol::{
+    Secret, Terms, Ticket, WireAddress, WireDigest, WireEntry, WireItem, WireRef,
+};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -144,6 +146,66 @@ fn undone() -> impl Strategy<Value = WireUndone> {
     (any::<String>(), outcome).prop_map(|(name, outcome)| WireUndone { name, outcome })
 }
 
+fn key() -> impl Strategy<Value = [u8; 32]> {
+    any::<[u8; 32]>()
+}
+
+fn secret() -> impl Strategy<Value = Secret> {
+    key().prop_map(Secret)
+}
+
+fn address() -> impl Strategy<Value = WireAddress> {
+    prop_oneof![
+        any::<[u8; 4]>().prop_map(WireAddress::V4),
+        any::<[u8; 16]>().prop_map(WireAddress::V6),
+    ]
+}
+
+prop_compose! {
+    fn offered()(name in any::<String>(), size in any::<u64>(), id in digest()) -> WireOffered {
+        WireOffered { name, size, id }
+    }
+}
+
+prop_compose! {
+    fn peer()(
+        name in any::<String>(),
+        address in address(),
+        port in any::<u16>(),
+        online in any::<bool>(),
+    ) -> WirePeer {
+        WirePeer { name, address, port, online }
+    }
+}
+
+prop_compose! {
+    fn offer()(names in any::<[String; 2]>(), size in any::<u64>(), id in digest()) -> WireOffer {
+        let [owner, file] = names;
+        WireOffer { owner, file, size, id }
+    }
+}
+
+prop_compose! {
+    fn gone()(owner in any::<String>(), file in any::<Option<String>>()) -> WireGone {
+        WireGone { owner, file }
+    }
+}
+
+prop_compose! {
+    fn ticket()(
+        names in any::<[String; 2]>(),
+        requester in any::<Option<String>>(),
+        numbers in any::<[u64; 2]>(),
+        id in digest(),
+        key in of(key()),
+        mac in key(),
+    ) -> Box<Ticket> {
+        let ([owner, file], [size, expires]) = (names, numbers);
+        let terms = Terms { owner, file, size, id, requester, key, expires };
+        Box::new(Ticket { terms, mac })
+    }
+}
+
 fn client_body() -> impl Strategy<Value = ClientBody> {
     prop_oneof![
         (any::<String>(), of(login()))
@@ -211,6 +273,23 @@ fn client_body() -> impl Strategy<Value = ClientBody> {
         (digest(), any::<u32>()).prop_map(|(id, average)| ClientBody::Signature { id, average }),
         (any::<u32>(), vec(range(), 0..20))
             .prop_map(|(index, ranges)| ClientBody::Ranges { index, ranges }),
+        (any::<String>(), any::<u16>(), of(key()), secret()).prop_map(
+            |(name, port, key, secret)| ClientBody::Register {
+                name,
+                port,
+                key,
+                secret,
+            }
+        ),
+        any::<Option<String>>().prop_map(|name| ClientBody::Deregister { name }),
+        vec(offered(), 0..20).prop_map(|files| ClientBody::Offer { files }),
+        vec(any::<String>(), 0..20).prop_map(|names| ClientBody::Withdraw { names }),
+        any::<(u64, u64)>().prop_map(|(epoch, since)| ClientBody::Table { epoch, since }),
+        (any::<String>(), any::<String>(), of(key()))
+            .prop_map(|(owner, file, key)| ClientBody::Ticket { owner, file, key }),
+        ticket().prop_map(ClientBody::Redeem),
+        ticket().prop_map(ClientBody::Relay),
+        secret().prop_map(|id| ClientBody::RelayAccept { id }),
     ]
 }
 
@@ -311,6 +390,44 @@ fn server_body() -> impl Strategy<Value = ServerBody> {
         (item(), any::<bool>()).prop_map(|(item, kept)| ServerBody::Removed { item, kept }),
         (vec(block(), 0..20), any::<bool>())
             .prop_map(|(blocks, last)| ServerBody::Signature { blocks, last }),
+        Just(ServerBody::Done),
+        (any::<(u64, u64)>(), address(), secret()).prop_map(
+            |((epoch, clock), address, ticket_key)| ServerBody::Registered {
+                epoch,
+                address,
+                ticket_key,
+                clock,
+            }
+        ),
+        (
+            any::<([u64; 3], bool)>(),
+            vec(peer(), 0..20),
+            vec(offer(), 0..20),
+            vec(gone(), 0..20)
+        )
+            .prop_map(|(([epoch, since, version], last), peers, offers, gone)| {
+                ServerBody::Table {
+                    epoch,
+                    since,
+                    version,
+                    peers,
+                    offers,
+                    gone,
+                    last,
+                }
+            }),
+        any::<(u64, u64)>().prop_map(|(epoch, version)| ServerBody::Changed { epoch, version }),
+        Just(ServerBody::Probe),
+        (address(), any::<u16>(), of(key()), ticket()).prop_map(|(address, port, key, ticket)| {
+            ServerBody::Ticket {
+                address,
+                port,
+                key,
+                ticket,
+            }
+        }),
+        (secret(), address()).prop_map(|(id, address)| ServerBody::RelayWanted { id, address }),
+        Just(ServerBody::Relaying),
     ]
 }
 

@@ -233,6 +233,7 @@ fn every_variant_has_its_number_and_content() {
     }
     let names: Vec<_> = enums.keys().map(String::as_str).collect();
     let known = [
+        "Address",
         "ClientBody",
         "Conflict",
         "FileMessage",
@@ -301,6 +302,7 @@ fn the_limits_are_the_constants() {
         ("RATE_WINDOW", seconds(RATE_WINDOW)),
         ("MIN_RATE", MIN_RATE.to_string()),
         ("ALIVE_INTERVAL", seconds(ALIVE_INTERVAL)),
+        ("TICKET_TIME", seconds(TICKET_TIME)),
     ];
     let expected: Vec<_> = expected
         .map(|(name, value)| vec![name.to_owned(), value])

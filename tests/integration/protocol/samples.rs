@@ -3,10 +3,12 @@
 
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerInfo, ServerMessage,
-    UndoOutcome, UploadFile, UploadResult, Verdict, WireBlock, WireConflict, WireKept, WireRange,
-    WireSession, WireUndone,
+    UndoOutcome, UploadFile, UploadResult, Verdict, WireBlock, WireConflict, WireGone, WireKept,
+    WireOffer, WireOffered, WirePeer, WireRange, WireSession, WireUndone,
 };
-use fileshare::protocol::{ErrorCode, WireDigest, WireEntry, WireItem, WireRef};
+use fileshare::protocol::{
+    ErrorCode, Secret, Terms, Ticket, WireAddress, WireDigest, WireEntry, WireItem, WireRef,
+};
 use fileshare::types::Digest;
 
 /// The MD5 of `text`, as every digest in the samples.
@@ -33,6 +35,23 @@ fn undone(name: &str, outcome: UndoOutcome) -> WireUndone {
         name: text(name),
         outcome,
     }
+}
+
+/// The key of the tickets for files of B.
+pub const TICKET_KEY: Secret = Secret([0x4b; 32]);
+
+/// C may fetch foo from B.
+pub fn ticket() -> Ticket {
+    let terms = Terms {
+        owner: text("B"),
+        file: text("foo"),
+        size: 6,
+        id: md5("hello\n"),
+        requester: Some(text("C")),
+        key: Some([0xc0; 32]),
+        expires: 90_000,
+    };
+    Ticket::new(terms, &TICKET_KEY).unwrap()
 }
 
 fn text(text: &str) -> String {
@@ -154,6 +173,39 @@ pub fn client() -> Vec<ClientMessage> {
                     length: 20_000,
                 },
             ],
+        },
+        ClientBody::Register {
+            name: text("C"),
+            port: 1402,
+            key: Some([0xc0; 32]),
+            secret: Secret([0x5e; 32]),
+        },
+        ClientBody::Deregister {
+            name: Some(text("C")),
+        },
+        ClientBody::Offer {
+            files: vec![WireOffered {
+                name: text("foo"),
+                size: 6,
+                id: md5("hello\n"),
+            }],
+        },
+        ClientBody::Withdraw {
+            names: vec![text("foo")],
+        },
+        ClientBody::Table {
+            epoch: 4711,
+            since: 7,
+        },
+        ClientBody::Ticket {
+            owner: text("B"),
+            file: text("foo"),
+            key: Some([0xc0; 32]),
+        },
+        ClientBody::Redeem(Box::new(ticket())),
+        ClientBody::Relay(Box::new(ticket())),
+        ClientBody::RelayAccept {
+            id: Secret([0x1d; 32]),
         },
     ];
     let number = |body: &ClientBody| {
@@ -319,13 +371,74 @@ pub fn server() -> Vec<ServerMessage> {
             }],
             last: true,
         },
+        ServerBody::Done,
+        ServerBody::Registered {
+            epoch: 4711,
+            address: WireAddress::V4([192, 168, 1, 155]),
+            ticket_key: TICKET_KEY,
+            clock: 30_000,
+        },
+        ServerBody::Table {
+            epoch: 4711,
+            since: 7,
+            version: 10,
+            peers: vec![
+                WirePeer {
+                    name: text("B"),
+                    address: WireAddress::V4([192, 168, 1, 155]),
+                    port: 1401,
+                    online: true,
+                },
+                WirePeer {
+                    name: text("D"),
+                    address: WireAddress::V6([
+                        0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+                    ]),
+                    port: 1403,
+                    online: false,
+                },
+            ],
+            offers: vec![WireOffer {
+                owner: text("B"),
+                file: text("foo"),
+                size: 6,
+                id: md5("hello\n"),
+            }],
+            gone: vec![
+                WireGone {
+                    owner: text("C"),
+                    file: Some(text("bar")),
+                },
+                WireGone {
+                    owner: text("E"),
+                    file: None,
+                },
+            ],
+            last: true,
+        },
+        ServerBody::Changed {
+            epoch: 4711,
+            version: 12,
+        },
+        ServerBody::Probe,
+        ServerBody::Ticket {
+            address: WireAddress::V4([192, 168, 1, 155]),
+            port: 1401,
+            key: Some([0xb0; 32]),
+            ticket: Box::new(ticket()),
+        },
+        ServerBody::RelayWanted {
+            id: Secret([0x1d; 32]),
+            address: WireAddress::V4([192, 168, 1, 7]),
+        },
+        ServerBody::Relaying,
     ];
-    let number = |body: &ServerBody| {
-        if matches!(body, ServerBody::Welcome { .. }) {
-            0
-        } else {
-            7
-        }
+    let number = |body: &ServerBody| match body {
+        ServerBody::Welcome { .. }
+        | ServerBody::Changed { .. }
+        | ServerBody::Probe
+        | ServerBody::RelayWanted { .. } => 0,
+        _ => 7,
     };
     let message = |body| ServerMessage {
         number: number(&body),

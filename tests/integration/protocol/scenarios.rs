@@ -8,10 +8,10 @@ use std::fmt::Write;
 use fileshare::protocol::ErrorCode;
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerMessage, UndoOutcome,
-    UploadFile, UploadResult, Verdict, WireBlock, WireConflict, WireKept, WireRange, WireSession,
-    WireUndone,
+    UploadFile, UploadResult, Verdict, WireBlock, WireConflict, WireKept, WireOffer, WireOffered,
+    WirePeer, WireRange, WireSession, WireUndone,
 };
-use fileshare::protocol::{WireItem, WireRef};
+use fileshare::protocol::{Secret, WireAddress, WireItem, WireRef};
 
 use super::samples::{self, entry, md5};
 use super::{dump, vectors};
@@ -317,8 +317,76 @@ fn in_parts(script: Script) -> Script {
         .server(1, begins(0, "a", "xxxxx"))
 }
 
+fn register(name: &str) -> ClientBody {
+    ClientBody::Register {
+        name: name.into(),
+        port: 1401,
+        key: Some([0xb0; 32]),
+        secret: Secret([0x5e; 32]),
+    }
+}
+
+fn registered() -> ServerBody {
+    ServerBody::Registered {
+        epoch: 4711,
+        address: WireAddress::V4([192, 168, 1, 155]),
+        ticket_key: samples::TICKET_KEY,
+        clock: 30_000,
+    }
+}
+
+fn offer(name: &str) -> ClientBody {
+    ClientBody::Offer {
+        files: vec![WireOffered {
+            name: name.into(),
+            size: 6,
+            id: md5("hello\n"),
+        }],
+    }
+}
+
+/// The table with the client B and what it offers.
+fn table(since: u64, version: u64, files: &[&str], last: bool) -> ServerBody {
+    let offer = |file: &&str| WireOffer {
+        owner: "B".into(),
+        file: (*file).into(),
+        size: 6,
+        id: md5("hello\n"),
+    };
+    let peer = WirePeer {
+        name: "B".into(),
+        address: WireAddress::V4([192, 168, 1, 155]),
+        port: 1401,
+        online: true,
+    };
+    ServerBody::Table {
+        epoch: 4711,
+        since,
+        version,
+        peers: if since == 0 { vec![peer] } else { vec![] },
+        offers: files.iter().map(offer).collect(),
+        gone: vec![],
+        last,
+    }
+}
+
+fn ticket_for(file: &str) -> ClientBody {
+    ClientBody::Ticket {
+        owner: "B".into(),
+        file: file.into(),
+        key: Some([0xc0; 32]),
+    }
+}
+
+fn accept() -> ClientBody {
+    ClientBody::RelayAccept {
+        id: Secret([0x1d; 32]),
+    }
+}
+
 fn scenarios() -> Vec<Script> {
     let mut all = conversations();
+    all.extend(conversations_of_peers());
     all.extend(violations_of_clients());
     all.extend(violations_of_servers());
     all
@@ -1162,6 +1230,118 @@ fn violations_of_clients() -> Vec<Script> {
         .client(1, ClientBody::Ping)
         .server(1, ServerBody::Pong)
         .client(1, signature_of("a")),
+        rejected(
+            "160-files-of-a-registered-client",
+            "They take another connection.",
+            "file content on the connection of a registered client",
+        )
+        .greeting()
+        .client(1, register("B"))
+        .server(1, registered())
+        .client(2, ClientBody::Download { files: 1 }),
+        rejected(
+            "161-table-asked-for-twice",
+            "Only requests with one answer may be repeated.",
+            "a list or transfer cannot be asked for again by its number",
+        )
+        .greeting()
+        .client(1, ClientBody::Ping)
+        .server(1, ServerBody::Pong)
+        .client(1, ClientBody::Table { epoch: 0, since: 0 }),
+        rejected(
+            "162-frame-in-a-relay",
+            "What comes there are the bytes of another client.",
+            "a frame where bytes are relayed",
+        )
+        .greeting()
+        .client(1, accept())
+        .client(2, ClientBody::Ping),
+    ]
+}
+
+fn conversations_of_peers() -> Vec<Script> {
+    let table_since = |since| ClientBody::Table { epoch: 4711, since };
+    let invalid = || refused(ErrorCode::NotFound, "[Invalid Request]");
+    vec![
+        Script::new("060-register-and-offer", "A client is known by a name and offers a file, is told of the table, and goes offline.", "complete")
+            .greeting()
+            .client(1, register("B"))
+            .server(1, registered())
+            .client(2, offer("foo"))
+            .server(2, ServerBody::Done)
+            .server(0, table(0, 2, &["foo"], true))
+            .client(3, ClientBody::Ping)
+            .server(3, ServerBody::Pong)
+            .client(4, ClientBody::Withdraw { names: vec!["foo".into()] })
+            .server(4, ServerBody::Done)
+            .client(5, ClientBody::Deregister { name: None })
+            .server(5, ServerBody::Done),
+        Script::new("061-a-request-is-made-again", "The client doubts that it was heard, and both answers come.", "complete")
+            .greeting()
+            .client(1, register("B"))
+            .client(1, register("B"))
+            .server(1, registered())
+            .server(1, registered())
+            .client(2, offer("foo"))
+            .server(2, ServerBody::Done),
+        Script::new("062-name-in-use", "Somebody else is online under that name; another one is free.", "complete")
+            .greeting()
+            .client(1, register("B"))
+            .server(1, refused(ErrorCode::AlreadyExists, "Client username already in use."))
+            .client(2, register("B2"))
+            .server(2, registered()),
+        Script::new("063-still-there", "Somebody wants the name; its owner shows that it is there. Much has changed meanwhile.", "complete")
+            .greeting()
+            .client(1, register("B"))
+            .server(1, registered())
+            .server(0, ServerBody::Probe)
+            .client(2, ClientBody::Ping)
+            .server(2, ServerBody::Pong)
+            .server(0, ServerBody::Changed { epoch: 4711, version: 3 })
+            .client(3, table_since(0))
+            .server(3, table(0, 2, &["bar"], false))
+            .server(3, table(2, 3, &["foo"], true)),
+        Script::new("064-the-table-of-somebody-who-looks", "Who is not registered may look; then there is nothing new.", "complete")
+            .greeting()
+            .client(1, ClientBody::Table { epoch: 0, since: 0 })
+            .server(1, table(0, 2, &["foo"], true))
+            .client(2, table_since(2))
+            .server(2, table(2, 2, &[], true)),
+        Script::new("065-tickets", "One for what is offered, none for anything else.", "complete")
+            .greeting()
+            .client(1, ticket_for("foo"))
+            .server(1, ServerBody::Ticket {
+                address: WireAddress::V4([192, 168, 1, 155]),
+                port: 1401,
+                key: Some([0xb0; 32]),
+                ticket: Box::new(samples::ticket()),
+            })
+            .client(2, ticket_for("../foo"))
+            .server(2, invalid()),
+        Script::new("066-from-client-to-client", "The ticket comes before the file.", "complete")
+            .greeting()
+            .client(1, ClientBody::Redeem(Box::new(samples::ticket())))
+            .server(1, ServerBody::Done)
+            .client(2, ClientBody::Download { files: 1 })
+            .client(2, names(&["foo"]))
+            .server(2, begins(0, "foo", "hello\n"))
+            .raw("server data", &[("00 00 00 07 01", "length 7; kind 1: data"), ("68 65 6c 6c 6f 0a", "hello")])
+            .server(2, ends("hello\n"))
+            .server(2, ServerBody::DownloadEnd),
+        Script::new("067-relay-wanted", "A client that cannot be reached is told so on its control connection.", "complete")
+            .greeting()
+            .client(1, register("B"))
+            .server(1, registered())
+            .server(0, ServerBody::RelayWanted { id: Secret([0x1d; 32]), address: WireAddress::V4([192, 168, 1, 7]) }),
+        Script::new("068-relay-accepted", "On a connection of its own; no frames follow.", "complete")
+            .greeting()
+            .client(1, accept())
+            .server(1, ServerBody::Alive)
+            .server(1, ServerBody::Relaying),
+        Script::new("069-no-relay", "The server relays nothing.", "complete")
+            .greeting()
+            .client(1, ClientBody::Relay(Box::new(samples::ticket())))
+            .server(1, refused(ErrorCode::Forbidden, "this server relays nothing")),
     ]
 }
 
@@ -1366,6 +1546,56 @@ fn violations_of_servers() -> Vec<Script> {
                 entry: Some(entry("a", "a")),
             }),
         ),
+        rejected(
+            "230-event-for-nobody",
+            "Who is not registered hears of nothing.",
+            "an answer without a number",
+        )
+        .greeting()
+        .server(0, ServerBody::Probe),
+        rejected(
+            "231-event-that-goes-on",
+            "An event is one message.",
+            "an answer without a number",
+        )
+        .greeting()
+        .client(1, register("B"))
+        .server(1, registered())
+        .server(0, table(0, 2, &["foo"], false)),
+        rejected(
+            "232-third-answer-to-two-requests",
+            "It was asked twice.",
+            "an answer to a request that was not made",
+        )
+        .greeting()
+        .client(1, register("B"))
+        .client(1, register("B"))
+        .server(1, registered())
+        .server(1, registered())
+        .server(1, registered()),
+        rejected(
+            "233-empty-part-of-a-table",
+            "It is not the last.",
+            "an empty page that is not the last",
+        )
+        .greeting()
+        .client(
+            1,
+            ClientBody::Table {
+                epoch: 4711,
+                since: 2,
+            },
+        )
+        .server(1, table(2, 2, &[], false)),
+        rejected(
+            "234-frame-in-a-relay",
+            "Nothing but bytes of the other client comes.",
+            "an answer without a number",
+        )
+        .greeting()
+        .client(1, accept())
+        .server(1, ServerBody::Relaying)
+        .server(0, ServerBody::Probe),
     ]
 }
 

@@ -137,7 +137,9 @@ impl Conversation {
             }
             Received::Repeated => {
                 self.unanswered += 1;
-                self.again.push_back(self.answers[&message.number].clone());
+                // One that is not answered yet is answered twice.
+                self.again
+                    .extend(self.answers.get(&message.number).cloned());
             }
         }
         Ok(())
@@ -158,7 +160,7 @@ impl Conversation {
                 if is_violation {
                     return Ok(());
                 }
-                if answer == Answer::Final && message.number != 0 {
+                if answer != Answer::Partial && message.number != 0 {
                     self.unanswered -= 1;
                 }
                 if let Some(before) = self.again.pop_front() {
