@@ -32,6 +32,7 @@ mod logins;
 mod measure;
 #[cfg(unix)]
 mod negotiated;
+mod peers;
 mod pipeline;
 #[cfg(unix)]
 mod private_files;

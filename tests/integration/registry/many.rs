@@ -7,7 +7,7 @@ use fileshare::protocol::message::{ClientBody, ServerBody};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Guest, offer, registration};
+use super::{Guest, registration};
 use crate::harness::serve_plaintext;
 use crate::measure;
 use crate::wire::{RawClient, RawInbox, RawOutbox};
