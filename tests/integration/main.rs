@@ -44,6 +44,8 @@ mod symlink_races;
 mod terminal;
 mod tools;
 mod trash;
+#[cfg(unix)]
+mod trees;
 mod trust;
 mod usage;
 mod wire;
