@@ -44,7 +44,7 @@ mod symlink_races;
 mod terminal;
 mod tools;
 mod trash;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod trees;
 mod trust;
 mod usage;

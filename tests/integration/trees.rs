@@ -2,11 +2,17 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use fileshare::client::{Client, ClientOptions, Source, Tree, Upload, WalkOptions};
+use fileshare::protocol::ErrorCode;
+use fileshare::transfer::Progress;
+use fileshare::types::{OnConflict, Precondition};
 use serde_json::Value;
 
 use crate::harness::{CLIENT, RunningServer, noise, serve, serve_plaintext, stderr, stdout};
@@ -694,4 +700,64 @@ fn thousands_of_small_files_are_one_batch() {
     assert!(said < 1000, "{said} bytes");
     let said = run(&skipping);
     assert!(said < 1000, "{said} bytes");
+}
+
+/// What vanishes or changes between the walk and its turn fails alone, and says so.
+#[tokio::test]
+async fn what_vanishes_or_changes_meanwhile_fails_alone() {
+    let site = Site::with(&["--plaintext"]);
+    site.write(&["t/a", "t/gone", "t/link", "outside"]);
+    fs::write(site.desk().join("t/grows"), noise(3, 8 << 20)).unwrap();
+    let top = site.desk().join("t");
+    let tree = Tree::read(&top, &WalkOptions::default()).await.unwrap();
+    fs::remove_file(top.join("gone")).unwrap();
+    fs::remove_file(top.join("link")).unwrap();
+    symlink("../outside", top.join("link")).unwrap();
+    let options = ClientOptions {
+        plaintext: true,
+        ..ClientOptions::default()
+    };
+    let mut client = Client::new(site.server.address().parse().unwrap(), options);
+    let uploads = tree.files.iter().map(|file| Upload {
+        source: Source::Tree(tree.top.clone(), file.place.clone()),
+        name: file.name.clone(),
+        on_conflict: OnConflict::Error,
+        precondition: Precondition::default(),
+    });
+    let mut codes = Vec::new();
+    let grower = Arc::new(Grows(top.join("grows")));
+    client
+        .put(uploads.collect(), false, grower, &mut |file| {
+            let code = file.outcome.map(|_| ()).map_err(|failure| failure.code);
+            codes.push((file.name.to_string(), code));
+        })
+        .await
+        .unwrap();
+    codes.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(
+        codes,
+        [
+            ("a".to_owned(), Ok(())),
+            ("gone".to_owned(), Err(ErrorCode::NotFound)),
+            ("grows".to_owned(), Err(ErrorCode::Conflict)),
+            ("link".to_owned(), Err(ErrorCode::Usage)),
+        ]
+    );
+    assert_eq!(site.stored(), ["a"]);
+}
+
+/// Appends to a file as soon as something of it has gone.
+struct Grows(PathBuf);
+
+impl Progress for Grows {
+    fn batch(&self, _files: u64, _bytes: u64) {}
+    fn begin(&self, _index: u32, _label: &str, _size: Option<u64>, _offset: u64) {}
+    fn advance(&self, _index: u32, bytes: u64) {
+        if bytes > 1000 {
+            let mut file = fs::File::options().append(true).open(&self.0).unwrap();
+            file.write_all(b"more").unwrap();
+        }
+    }
+    fn end(&self, _index: u32) {}
+    fn note(&self, _text: &str) {}
 }
