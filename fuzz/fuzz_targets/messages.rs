@@ -38,9 +38,11 @@ fn client(body: ClientBody) {
         | ClientBody::Sessions
         | ClientBody::Kick { .. }
         | ClientBody::Command { .. }
-        | ClientBody::Undo { .. } => {}
+        | ClientBody::Undo { .. }
+        | ClientBody::Compression { .. }
+        | ClientBody::Ranges { .. } => {}
         ClientBody::Restore { name: kept, .. } => name(&kept),
-        ClientBody::Resume { digest: of, .. } => digest(of),
+        ClientBody::Resume { digest: of, .. } | ClientBody::Signature { id: of, .. } => digest(of),
         ClientBody::Trash { folder, .. } | ClientBody::List { folder, .. } => {
             folder.iter().for_each(|folder| name(folder))
         }
@@ -78,7 +80,8 @@ fn server(body: ServerBody) {
         | ServerBody::Info(_)
         | ServerBody::DownloadEnd
         | ServerBody::UploadEnd
-        | ServerBody::Alive => {}
+        | ServerBody::Alive
+        | ServerBody::Signature { .. } => {}
         ServerBody::Refused { code, detail } => failure(code, &detail),
         ServerBody::Sessions { sessions, .. } => {
             for session in sessions {
@@ -130,6 +133,8 @@ fn about_file(message: FileMessage) {
         FileMessage::Begin { entry: of, .. } => of.into_iter().for_each(entry),
         FileMessage::End { digest: of } => digest(of),
         FileMessage::Abort { code, detail, .. } => failure(code, &detail),
+        FileMessage::Patch { basis, .. } => digest(basis),
+        FileMessage::Copy(_) => {}
     }
 }
 

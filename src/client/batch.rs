@@ -3,7 +3,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use super::{ClientError, LocalEntry, LocalFolder};
-use crate::types::{Entry, FileName, FileRef, OnConflict, Precondition};
+use crate::types::{Digest, Entry, FileName, FileRef, OnConflict, Precondition};
 
 /// One file to upload.
 #[derive(Debug)]
@@ -16,6 +16,11 @@ pub struct Upload {
     pub on_conflict: OnConflict,
     /// What must hold of the file that stands there.
     pub precondition: Precondition,
+    /// A file that the server may have: what it has in common with this one is copied there and not
+    /// sent. A file of 1 MiB and more that replaces another one is put together from that one anyway.
+    /// If it is the same as the one that it replaces, and named here, it takes its place all the same
+    /// when only one of them is executable.
+    pub basis: Option<Digest>,
 }
 
 /// Where the bytes of an upload come from.

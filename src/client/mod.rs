@@ -10,6 +10,7 @@ mod listing;
 mod local;
 mod options;
 mod pipeline;
+mod resemblance;
 mod retry;
 mod rounds;
 mod sync;

@@ -30,6 +30,10 @@ pub const MAX_PAGE_ITEMS: usize = 4096;
 /// the next page is looked up.
 pub const PAGE_WINDOW: usize = 2;
 
+/// The most ranges of all files of a download that are asked for in parts and not closed: twice what
+/// a file has that was cut into 65,536 blocks of which every other one is to come.
+pub const MAX_RANGES: usize = 65_536;
+
 /// The most files in one batch.
 pub const MAX_BATCH_FILES: u32 = 10_000_000;
 

@@ -188,7 +188,7 @@ pub enum ClientBody {
         average: u32,
     },
     /// Downloading, before the page that names the file: only these parts of it are to come, one
-    /// behind the other. May come several times for one file.
+    /// behind the other. May come several times for one file; not together with `Resume`.
     Ranges {
         /// The file's place in the batch.
         index: u32,
@@ -300,6 +300,8 @@ pub enum FileMessage {
     Patch {
         /// The file's place in the batch.
         index: u32,
+        /// Where in the file it begins, as in `Begin`.
+        offset: u64,
         /// The whole id of the file that the server has.
         basis: WireDigest,
     },

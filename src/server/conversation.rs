@@ -224,6 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 self.list_trash(number, folder, patterns).await
             }
             ClientBody::Undo { dry_run } => self.undo(number, dry_run).await,
+            ClientBody::Signature { id, average } => self.sign(number, id, average).await,
             single => {
                 let changes = commands::changes(&single);
                 let cause = self.cause();
@@ -305,7 +306,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Outbox<S> {
             | ServerBody::UploadResults { .. }
             | ServerBody::Sessions { .. }
             | ServerBody::Trash { .. }
-            | ServerBody::Undone { .. } => MAX_PAGE_BODY,
+            | ServerBody::Undone { .. }
+            | ServerBody::Signature { .. } => MAX_PAGE_BODY,
             _ => MAX_MESSAGE_BODY,
         };
         let message = ServerMessage { number, body };

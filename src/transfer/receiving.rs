@@ -1,10 +1,13 @@
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tracing::Span;
 
 use crate::digest::Hasher;
-use crate::protocol::limits::MAX_DATA_BODY;
+use crate::protocol::limits::{DATA_CHUNK, MAX_DATA_BODY};
 use crate::protocol::{ErrorCode, Failure};
 use crate::types::Digest;
 
@@ -20,6 +23,13 @@ pub trait Sink: Send + 'static {
 
     /// Takes the next bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure>;
+
+    /// Reads from this place of the file that it may copy from, as `std::io::Read` does; 0 is its
+    /// end.
+    fn read_basis(&mut self, _offset: u64, _buffer: &mut [u8]) -> Result<usize, Failure> {
+        let message = "there is no file to copy from";
+        Err(Failure::new(ErrorCode::Protocol, message))
+    }
 
     /// Hears after each write the state of the digest of all that it has by now.
     fn digested(&mut self, _so_far: &Hasher) {}
@@ -52,6 +62,8 @@ pub enum Incoming<S> {
     },
     /// Content of the file that began last.
     Data(Bytes),
+    /// Here goes a part of the file that the sink may copy from.
+    Copy(Range<u64>),
     /// The file came whole, and its sender says that it has this digest.
     End(Digest),
     /// The file does not come whole: what came of it is void.
@@ -63,15 +75,18 @@ pub enum Incoming<S> {
 /// Every file that began has exactly one result, sent as soon as it is known: a failure may come
 /// long before the file's end, and what follows of that file is dropped.
 pub struct Receiving<S: Sink> {
-    waiting: Vec<Incoming<S>>,
+    waiting: VecDeque<Incoming<S>>,
     waiting_bytes: usize,
     writer: Writing<S>,
 }
 
+/// A writer, and what it has not come to.
+type Written<S> = (FileWriter<S>, VecDeque<Incoming<S>>);
+
 enum Writing<S: Sink> {
     Lost,
     Resting(FileWriter<S>),
-    Running(JoinHandle<FileWriter<S>>),
+    Running(JoinHandle<Written<S>>),
 }
 
 /// How many bytes may wait while the ones before are written: two of the largest frames.
@@ -80,11 +95,14 @@ const WAITING_BYTES: usize = 2 * MAX_DATA_BODY;
 /// How many events may wait besides.
 const WAITING_EVENTS: usize = 512;
 
+/// How much one hop copies: a copy may be as long as a file, and has to be made in parts.
+const HOP_BYTES: u64 = 16 * 1024 * 1024;
+
 impl<S: Sink> Receiving<S> {
     /// Sends the result of each file to `results`.
     pub fn new(results: UnboundedSender<(u32, Result<S::Receipt, Failure>)>) -> Self {
         Receiving {
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             waiting_bytes: 0,
             writer: Writing::Resting(FileWriter {
                 results,
@@ -95,10 +113,8 @@ impl<S: Sink> Receiving<S> {
 
     /// Hands over what came. Take no more from the wire while [`is_full`](Self::is_full).
     pub fn push(&mut self, event: Incoming<S>) {
-        if let Incoming::Data(bytes) = &event {
-            self.waiting_bytes += bytes.len();
-        }
-        self.waiting.push(event);
+        self.waiting_bytes += event.bytes();
+        self.waiting.push_back(event);
         self.start_hop();
     }
 
@@ -118,20 +134,30 @@ impl<S: Sink> Receiving<S> {
         if let Writing::Running(hop) = &mut self.writer {
             let joined = hop.await;
             self.writer = Writing::Lost;
-            let writer = joined.map_err(|_| {
+            let (writer, mut left) = joined.map_err(|_| {
                 Failure::new(ErrorCode::Internal, "writing a file failed unexpectedly")
             })?;
             self.writer = Writing::Resting(writer);
+            self.waiting_bytes += left.iter().map(Incoming::bytes).sum::<usize>();
+            left.append(&mut self.waiting);
+            self.waiting = left;
         }
         self.start_hop();
         Ok(())
     }
 
     /// The transfer was cut: waits until what came is written, and drops the sink of the file that
-    /// is open.
+    /// is open. Nothing more is copied: that can be done again without the other side.
     pub async fn cut(&mut self) {
-        // A panic in there is no worse than what made us give up.
-        while self.is_busy() && self.turn().await.is_ok() {}
+        loop {
+            let is_copy = |event: &Incoming<S>| matches!(event, Incoming::Copy(_));
+            let copies = self.waiting.iter().position(is_copy);
+            self.waiting.truncate(copies.unwrap_or(usize::MAX));
+            // A panic in there is no worse than what made us give up.
+            if !self.is_busy() || self.turn().await.is_err() {
+                break;
+            }
+        }
         if let Writing::Resting(writer) = std::mem::replace(&mut self.writer, Writing::Lost) {
             let _ = tokio::task::spawn_blocking(move || drop(writer)).await;
         }
@@ -143,15 +169,25 @@ impl<S: Sink> Receiving<S> {
         }
         match std::mem::replace(&mut self.writer, Writing::Lost) {
             Writing::Resting(mut writer) => {
-                let events = std::mem::take(&mut self.waiting);
+                let mut events = std::mem::take(&mut self.waiting);
                 self.waiting_bytes = 0;
                 let span = Span::current();
                 self.writer = Writing::Running(tokio::task::spawn_blocking(move || {
-                    span.in_scope(|| events.into_iter().for_each(|event| writer.take(event)));
-                    writer
+                    span.in_scope(|| writer.take_some(&mut events));
+                    (writer, events)
                 }));
             }
             other => self.writer = other,
+        }
+    }
+}
+
+impl<S> Incoming<S> {
+    /// How much memory its content takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Incoming::Data(bytes) => bytes.len(),
+            _ => 0,
         }
     }
 }
@@ -175,6 +211,28 @@ enum State<S> {
 }
 
 impl<S: Sink> FileWriter<S> {
+    /// Takes events until none is left, or as much is copied as one hop copies.
+    fn take_some(&mut self, events: &mut VecDeque<Incoming<S>>) {
+        let mut copied = 0;
+        while let Some(event) = events.pop_front() {
+            let Incoming::Copy(part) = event else {
+                self.take(event);
+                continue;
+            };
+            let length = part.end.saturating_sub(part.start);
+            let now = part.start..part.end.min(part.start.saturating_add(HOP_BYTES - copied));
+            let rest = now.end..part.end;
+            copied += length.min(HOP_BYTES - copied);
+            self.take(Incoming::Copy(now));
+            if !rest.is_empty() {
+                events.push_front(Incoming::Copy(rest));
+            }
+            if copied >= HOP_BYTES {
+                return;
+            }
+        }
+    }
+
     fn take(&mut self, event: Incoming<S>) {
         let state = std::mem::replace(&mut self.state, State::Between);
         self.state = match (event, state) {
@@ -219,6 +277,26 @@ impl<S: Sink> FileWriter<S> {
                 }
             },
             (
+                Incoming::Copy(part),
+                State::Writing {
+                    index,
+                    expected,
+                    mut sink,
+                    mut hasher,
+                },
+            ) => match copy(&mut sink, &mut hasher, part) {
+                Ok(()) => State::Writing {
+                    index,
+                    expected,
+                    sink,
+                    hasher,
+                },
+                Err(failure) => {
+                    sink.discard();
+                    self.fail(index, failure)
+                }
+            },
+            (
                 Incoming::End(said),
                 State::Writing {
                     index,
@@ -248,7 +326,7 @@ impl<S: Sink> FileWriter<S> {
                 self.fail(index, failure);
                 State::Between
             }
-            (Incoming::Data(_), other) => other,
+            (Incoming::Data(_) | Incoming::Copy(_), other) => other,
             (Incoming::End(_) | Incoming::Abort(_), _) => State::Between,
         };
     }
@@ -258,6 +336,28 @@ impl<S: Sink> FileWriter<S> {
         let _ = self.results.send((index, Err(failure)));
         State::Dropping
     }
+}
+
+/// Copies a part of the file that the sink may copy from.
+fn copy<S: Sink>(sink: &mut S, hasher: &mut Hasher, part: Range<u64>) -> Result<(), Failure> {
+    let mut buffer = vec![0; DATA_CHUNK];
+    let mut position = part.start;
+    while position < part.end {
+        let left = part.end - position;
+        let wanted = usize::try_from(left).unwrap_or(DATA_CHUNK).min(DATA_CHUNK);
+        let room = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = sink.read_basis(position, room)?;
+        let bytes = room.get(..read).filter(|bytes| !bytes.is_empty());
+        let bytes = bytes.ok_or_else(|| {
+            let message = "the file that it is copied from is shorter than that";
+            Failure::new(ErrorCode::Conflict, message)
+        })?;
+        sink.write(bytes)?;
+        hasher.update(bytes);
+        position = position.saturating_add(read as u64);
+    }
+    sink.digested(hasher);
+    Ok(())
 }
 
 fn check(computed: Digest, said: Digest, expected: Option<Digest>) -> Result<Digest, Failure> {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod allocations;
+mod changed_parts;
 #[cfg(target_os = "linux")]
 mod confinement;
 mod conversation;

@@ -6,7 +6,7 @@ mod place;
 mod stream;
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Hasher;
@@ -149,9 +149,11 @@ impl Source for FileSource {
         read.map_err(|error| io_failure(&self.file.path, &error))
     }
 
-    fn rewind(&mut self) -> Result<(), Failure> {
-        let rewound = self.file.file.rewind();
-        rewound.map_err(|error| io_failure(&self.file.path, &error))
+    fn seek(&mut self, offset: u64) -> Result<(), Failure> {
+        let sought = self.file.file.seek(SeekFrom::Start(offset));
+        sought
+            .map(drop)
+            .map_err(|error| io_failure(&self.file.path, &error))
     }
 
     fn finish(&mut self, _digest: Digest) -> Result<(), Failure> {
@@ -188,7 +190,7 @@ impl Source for StreamSource {
         }
     }
 
-    fn rewind(&mut self) -> Result<(), Failure> {
+    fn seek(&mut self, _offset: u64) -> Result<(), Failure> {
         let message = "the input cannot be read a second time";
         Err(Failure::new(ErrorCode::Io, message))
     }

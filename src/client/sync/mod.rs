@@ -3,6 +3,7 @@
 
 mod attic;
 mod carry;
+mod moved;
 mod plan;
 mod read;
 mod side;

@@ -8,7 +8,7 @@ use crate::client::rounds::{Moved, going_on};
 use crate::net::heartbeat;
 use crate::protocol::Failure;
 use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
-use crate::protocol::message::{ClientBody, FileMessage, UploadFile};
+use crate::protocol::message::{ClientBody, FileMessage, UploadFile, WireRange};
 use crate::transfer::{Piece, Progress, Sending};
 use crate::types::Printable;
 
@@ -28,6 +28,8 @@ pub(super) struct Emission {
     /// Where the file that is being sent began, and how much of it has gone.
     offset: u64,
     sent: u64,
+    /// How much of it the server copies.
+    copied: u64,
 }
 
 impl Emission {
@@ -53,6 +55,7 @@ impl Emission {
             moved,
             offset: 0,
             sent: 0,
+            copied: 0,
         }
     }
 
@@ -122,10 +125,18 @@ impl Emission {
                     .advance(place(self.closed as u32), bytes.len() as u64);
                 return Ok(());
             }
+            Piece::Copy(part) => {
+                let length = part.end.saturating_sub(part.start);
+                self.copied += length;
+                self.progress.advance(place(self.closed as u32), length);
+                let offset = part.start;
+                ClientBody::File(FileMessage::Copy(WireRange { offset, length }))
+            }
             Piece::Begin {
                 index,
                 size,
                 offset,
+                basis,
                 ..
             } => {
                 let label = self.files.get(index as usize).map_or("", |file| &file.name);
@@ -134,18 +145,25 @@ impl Emission {
                 if let Some(note) = going_on(&label, offset, size) {
                     self.progress.note(&note);
                 }
-                (self.offset, self.sent) = (offset, 0);
-                ClientBody::File(FileMessage::Begin {
-                    index,
-                    offset,
-                    entry: None,
+                (self.offset, self.sent, self.copied) = (offset, 0, 0);
+                ClientBody::File(match basis {
+                    Some(basis) => FileMessage::Patch {
+                        index,
+                        offset,
+                        basis: basis.into(),
+                    },
+                    None => FileMessage::Begin {
+                        index,
+                        offset,
+                        entry: None,
+                    },
                 })
             }
             Piece::End { index, digest } => {
                 self.closed += 1;
                 let sent = Sent {
                     digest,
-                    size: self.offset + self.sent,
+                    size: self.offset + self.sent + self.copied,
                     bytes: self.sent,
                 };
                 let _ = self.events.send(Event::Sent(index, sent));

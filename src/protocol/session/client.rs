@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use super::{Batch, Violation, check_label};
+use super::{Batch, Violation, check_compression, check_label};
 use crate::protocol::frame::BodyLimits;
 use crate::protocol::limits::{
     MAX_DATA_BODY, MAX_GREETING_BODY, MAX_MESSAGE_BODY, MAX_PAGE_BODY, MAX_PAGE_ITEMS,
@@ -36,6 +36,7 @@ enum Expects {
     Undone,
     Removed,
     Item,
+    Signature,
     Download(Batch),
     Upload(Upload),
 }
@@ -84,6 +85,7 @@ impl ClientSession {
                 | Expects::Sessions
                 | Expects::Trash
                 | Expects::Undone
+                | Expects::Signature
                 | Expects::Upload(_),
             ) => (MAX_PAGE_BODY, None),
             Some(Expects::Download(batch)) if batch.has_open_file() => {
@@ -121,7 +123,9 @@ impl ClientSession {
             ClientBody::Remove { .. } => Expects::Removed,
             ClientBody::Trash { .. } => Expects::Trash,
             ClientBody::Undo { .. } => Expects::Undone,
+            ClientBody::Signature { .. } => Expects::Signature,
             ClientBody::Command { .. } => return Ok(()),
+            ClientBody::Compression { mode } => return check_compression(*mode),
             ClientBody::Download { files } => Expects::Download(Batch::new(*files)?),
             ClientBody::Upload { files } => Expects::Upload(Upload {
                 batch: Batch::new(*files)?,
@@ -154,12 +158,18 @@ impl ClientSession {
             (Expects::Download(batch), ClientBody::Resume { index, offset, .. }) => {
                 batch.check_resume(*index, *offset)
             }
+            (Expects::Download(batch), ClientBody::Ranges { index, ranges }) => {
+                batch.add_ranges(*index, ranges)
+            }
             (Expects::Upload(upload), ClientBody::UploadPage { files }) => {
                 upload.batch.list(files.len())
             }
             (Expects::Upload(upload), ClientBody::File(file)) => {
                 upload.batch.file(file)?;
-                upload.begun += u32::from(matches!(file, FileMessage::Begin { .. }));
+                upload.begun += u32::from(matches!(
+                    file,
+                    FileMessage::Begin { .. } | FileMessage::Patch { .. }
+                ));
                 Ok(())
             }
             (Expects::Upload(upload), ClientBody::Skip { index }) => upload.batch.skip(*index),
@@ -240,7 +250,8 @@ impl Expects {
                 | Expects::Sessions
                 | Expects::Trash
                 | Expects::Undone
-                | Expects::Removed,
+                | Expects::Removed
+                | Expects::Signature,
                 ServerBody::Refused { .. },
             ) => Ok(Answer::Final),
             (_, ServerBody::Alive) => Ok(Answer::Partial),
@@ -258,6 +269,13 @@ impl Expects {
             (Expects::Undone, ServerBody::Undone { changes, last }) => {
                 check_page(changes.len(), *last)
             }
+            (Expects::Signature, ServerBody::Signature { blocks, last }) => {
+                check_page(blocks.len(), *last)
+            }
+            (
+                Expects::Download(_),
+                ServerBody::File(FileMessage::Patch { .. } | FileMessage::Copy(_)),
+            ) => Err(Violation("a part of an upload")),
             (Expects::Download(_), ServerBody::File(FileMessage::Begin { entry: None, .. })) => {
                 Err(Violation("a file that nothing is said of"))
             }

@@ -26,3 +26,11 @@ fn check_label(label: &str) -> Result<(), Violation> {
     }
     Ok(())
 }
+
+/// There are three ways for file content to come.
+fn check_compression(mode: u8) -> Result<(), Violation> {
+    match mode {
+        0..=2 => Ok(()),
+        _ => Err(Violation("a way of compression that does not exist")),
+    }
+}

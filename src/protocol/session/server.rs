@@ -1,4 +1,4 @@
-use super::{Batch, Violation, check_label};
+use super::{Batch, Violation, check_compression, check_label};
 use crate::protocol::frame::BodyLimits;
 use crate::protocol::limits::{
     MAX_DATA_BODY, MAX_GREETING_BODY, MAX_MESSAGE_BODY, MAX_PAGE_BODY, MAX_PASSWORD, MAX_USER_NAME,
@@ -89,6 +89,9 @@ impl ServerSession {
                 ClientBody::Resume { index, offset, .. } => {
                     batch.check_resume(*index, *offset).map(|()| Received::Part)
                 }
+                ClientBody::Ranges { index, ranges } => {
+                    batch.add_ranges(*index, ranges).map(|()| Received::Part)
+                }
                 _ => Err(Violation("not a part of a download")),
             },
             State::Uploading { batch, .. } => {
@@ -123,8 +126,12 @@ impl ServerSession {
             | ClientBody::Kick { .. }
             | ClientBody::Trash { .. }
             | ClientBody::Restore { .. }
-            | ClientBody::Undo { .. } => State::Ready,
+            | ClientBody::Undo { .. }
+            | ClientBody::Signature { .. } => State::Ready,
             ClientBody::Command { .. } => return Ok(Received::Part),
+            ClientBody::Compression { mode } => {
+                return check_compression(*mode).map(|()| Received::Part);
+            }
             ClientBody::Download { files } => State::Downloading {
                 number,
                 batch: Batch::new(*files)?,
@@ -146,6 +153,7 @@ impl ServerSession {
                 | ClientBody::Sessions
                 | ClientBody::Trash { .. }
                 | ClientBody::Undo { .. }
+                | ClientBody::Signature { .. }
                 | ClientBody::Download { .. }
                 | ClientBody::Upload { .. } => Err(Violation(
                     "a list or transfer cannot be asked for again by its number",

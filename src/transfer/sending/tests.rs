@@ -25,8 +25,8 @@ impl Source for Memory {
         self.position += bytes;
         Ok(bytes)
     }
-    fn rewind(&mut self) -> Result<(), Failure> {
-        self.position = 0;
+    fn seek(&mut self, offset: u64) -> Result<(), Failure> {
+        self.position = offset as usize;
         Ok(())
     }
     fn finish(&mut self, _digest: Digest) -> Result<(), Failure> {
@@ -44,6 +44,7 @@ fn file(index: u32, content: Vec<u8>, announced: Option<u64>) -> OutgoingFile {
     OutgoingFile {
         index,
         beginning: None,
+        parts: Vec::new(),
         open: Box::new(move || Opening::Send(Box::new(source))),
     }
 }
@@ -104,16 +105,19 @@ async fn a_file_that_shrinks_or_changes_is_aborted_and_the_next_one_goes_on() {
     sending.add(OutgoingFile {
         index: 1,
         beginning: None,
+        parts: Vec::new(),
         open: Box::new(move || Opening::Send(Box::new(changed))),
     });
     sending.add(OutgoingFile {
         index: 2,
         beginning: None,
+        parts: Vec::new(),
         open: Box::new(|| Opening::Fail(Failure::new(ErrorCode::NotFound, "gone"))),
     });
     sending.add(OutgoingFile {
         index: 3,
         beginning: None,
+        parts: Vec::new(),
         open: Box::new(|| Opening::Skip),
     });
     sending.add(file(4, vec![2; 3], Some(3)));

@@ -4,8 +4,8 @@ use fileshare::protocol::codec::{self, CodecError};
 use fileshare::protocol::limits::{MAX_DIGEST, MAX_PAGE_BODY, MAX_PAGE_ITEMS};
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerInfo, ServerMessage,
-    UndoOutcome, UploadFile, UploadResult, Verdict, WireConflict, WireKept, WireSession,
-    WireUndone,
+    UndoOutcome, UploadFile, UploadResult, Verdict, WireBlock, WireConflict, WireKept, WireRange,
+    WireSession, WireUndone,
 };
 use fileshare::protocol::{WireDigest, WireEntry, WireItem, WireRef};
 use proptest::collection::vec;
@@ -63,6 +63,14 @@ fn item() -> impl Strategy<Value = WireItem> {
     ]
 }
 
+fn range() -> impl Strategy<Value = WireRange> {
+    any::<(u64, u64)>().prop_map(|(offset, length)| WireRange { offset, length })
+}
+
+fn block() -> impl Strategy<Value = WireBlock> {
+    any::<(u32, [u8; 16])>().prop_map(|(length, hash)| WireBlock { length, hash })
+}
+
 fn file_message() -> impl Strategy<Value = FileMessage> {
     prop_oneof![
         (any::<u32>(), any::<u64>(), of(entry())).prop_map(|(index, offset, entry)| {
@@ -80,6 +88,14 @@ fn file_message() -> impl Strategy<Value = FileMessage> {
                 detail,
             }
         }),
+        (any::<u32>(), any::<u64>(), digest()).prop_map(|(index, offset, basis)| {
+            FileMessage::Patch {
+                index,
+                offset,
+                basis,
+            }
+        }),
+        range().prop_map(FileMessage::Copy),
     ]
 }
 
@@ -191,6 +207,10 @@ fn client_body() -> impl Strategy<Value = ClientBody> {
                 digest,
             }
         }),
+        any::<u8>().prop_map(|mode| ClientBody::Compression { mode }),
+        (digest(), any::<u32>()).prop_map(|(id, average)| ClientBody::Signature { id, average }),
+        (any::<u32>(), vec(range(), 0..20))
+            .prop_map(|(index, ranges)| ClientBody::Ranges { index, ranges }),
     ]
 }
 
@@ -289,6 +309,8 @@ fn server_body() -> impl Strategy<Value = ServerBody> {
         (vec(undone(), 0..20), any::<bool>())
             .prop_map(|(changes, last)| ServerBody::Undone { changes, last }),
         (item(), any::<bool>()).prop_map(|(item, kept)| ServerBody::Removed { item, kept }),
+        (vec(block(), 0..20), any::<bool>())
+            .prop_map(|(blocks, last)| ServerBody::Signature { blocks, last }),
     ]
 }
 
@@ -334,7 +356,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_decoded_without_panic_and_within_bounds(
-        number in any::<u32>(), variant in 0u32..24, rest in vec(any::<u8>(), 0..2000)
+        number in any::<u32>(), variant in 0u32..27, rest in vec(any::<u8>(), 0..2000)
     ) {
         let bytes = [&number.to_le_bytes(), &variant.to_le_bytes(), &rest[..]].concat();
         let (client, server) = decode_within_bounds(&bytes);
@@ -372,7 +394,7 @@ proptest! {
 #[test]
 fn lists_and_strings_cost_no_more_than_was_promised() {
     // The variant of each message that begins with a list or a string, and its smallest item.
-    let smallest: [(u32, &[u8]); 11] = [
+    let smallest: [(u32, &[u8]); 12] = [
         (0, b"a"),
         (3, &[0; 16]),
         (4, &[0; 12]),
@@ -384,6 +406,7 @@ fn lists_and_strings_cost_no_more_than_was_promised() {
         (12, &[0; 51]),
         (13, &[0; 44]),
         (14, &[0; 12]),
+        (16, &[0; 20]),
     ];
     for (variant, item) in smallest {
         for claimed in [

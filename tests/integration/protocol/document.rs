@@ -284,6 +284,7 @@ fn the_limits_are_the_constants() {
         ("DATA_CHUNK", bytes(DATA_CHUNK)),
         ("MAX_PAGE_ITEMS", bytes(MAX_PAGE_ITEMS)),
         ("PAGE_WINDOW", bytes(PAGE_WINDOW)),
+        ("MAX_RANGES", bytes(MAX_RANGES)),
         ("MAX_BATCH_FILES", MAX_BATCH_FILES.to_string()),
         ("MAX_PATTERNS", bytes(MAX_PATTERNS)),
         ("MAX_DETAIL", bytes(MAX_DETAIL)),

@@ -324,11 +324,13 @@ impl<'a> List<'a> {
     }
 
     fn finish(self) -> String {
-        if !self.counted {
-            return format!("({})", self.kinds.join(", "));
-        }
-        let kind = self.kinds.first().map_or("?", String::as_str);
-        if kind == "u8" {
+        let is_bytes = self.kinds.iter().all(|kind| kind == "u8") && !self.kinds.is_empty();
+        let kind = match (self.counted, self.kinds.first()) {
+            (false, _) if is_bytes => format!("[u8; {}]", self.kinds.len()),
+            (false, _) => format!("({})", self.kinds.join(", ")),
+            (true, first) => format!("list<{}>", first.map_or("?", String::as_str)),
+        };
+        if is_bytes {
             // Bytes in one run, rather than one by one.
             let bytes: Vec<u8> = self
                 .dump
@@ -337,9 +339,12 @@ impl<'a> List<'a> {
                 .flat_map(|run| run.0)
                 .collect();
             let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            self.dump.runs.push((bytes, digits));
+            match self.counted {
+                true => self.dump.runs.push((bytes, digits)),
+                false => self.dump.put(&bytes, &digits),
+            }
         }
-        format!("list<{kind}>")
+        kind
     }
 }
 

@@ -3,8 +3,8 @@
 
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerInfo, ServerMessage,
-    UndoOutcome, UploadFile, UploadResult, Verdict, WireConflict, WireKept, WireSession,
-    WireUndone,
+    UndoOutcome, UploadFile, UploadResult, Verdict, WireBlock, WireConflict, WireKept, WireRange,
+    WireSession, WireUndone,
 };
 use fileshare::protocol::{ErrorCode, WireDigest, WireEntry, WireItem, WireRef};
 use fileshare::types::Digest;
@@ -106,6 +106,15 @@ pub fn client() -> Vec<ClientMessage> {
             code: ErrorCode::Io.number(),
             detail: text("a.txt cannot be read"),
         }),
+        ClientBody::File(FileMessage::Patch {
+            index: 0,
+            offset: 0,
+            basis: md5("old\n"),
+        }),
+        ClientBody::File(FileMessage::Copy(WireRange {
+            offset: 65_536,
+            length: 131_072,
+        })),
         ClientBody::Skip { index: 0 },
         ClientBody::Alive,
         ClientBody::Sessions,
@@ -127,6 +136,24 @@ pub fn client() -> Vec<ClientMessage> {
             index: 0,
             offset: 65_536,
             digest: md5(&"x".repeat(65_536)),
+        },
+        ClientBody::Compression { mode: 1 },
+        ClientBody::Signature {
+            id: md5("old\n"),
+            average: 65_536,
+        },
+        ClientBody::Ranges {
+            index: 0,
+            ranges: vec![
+                WireRange {
+                    offset: 0,
+                    length: 70_000,
+                },
+                WireRange {
+                    offset: 200_000,
+                    length: 20_000,
+                },
+            ],
         },
     ];
     let number = |body: &ClientBody| {
@@ -284,6 +311,13 @@ pub fn server() -> Vec<ServerMessage> {
         ServerBody::Removed {
             item: WireItem::File(entry("old.txt", "old\n")),
             kept: true,
+        },
+        ServerBody::Signature {
+            blocks: vec![WireBlock {
+                length: 4,
+                hash: *b"\x87\xb8\x6a\x9f\x9e\x06\x00\x7d\xc8\x8b\xef\x0b\x92\xd8\xf0\x46",
+            }],
+            last: true,
         },
     ];
     let number = |body: &ServerBody| {

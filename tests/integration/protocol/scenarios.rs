@@ -8,7 +8,8 @@ use std::fmt::Write;
 use fileshare::protocol::ErrorCode;
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, Login, ServerBody, ServerMessage, UndoOutcome,
-    UploadFile, UploadResult, Verdict, WireConflict, WireKept, WireSession, WireUndone,
+    UploadFile, UploadResult, Verdict, WireBlock, WireConflict, WireKept, WireRange, WireSession,
+    WireUndone,
 };
 use fileshare::protocol::{WireItem, WireRef};
 
@@ -165,6 +166,38 @@ fn resume(index: u32) -> ClientBody {
     }
 }
 
+fn patch(index: u32, basis: &str) -> ClientBody {
+    ClientBody::File(FileMessage::Patch {
+        index,
+        offset: 0,
+        basis: md5(basis),
+    })
+}
+
+fn range(offset: u64, length: u64) -> WireRange {
+    WireRange { offset, length }
+}
+
+fn copy(offset: u64, length: u64) -> ClientBody {
+    ClientBody::File(FileMessage::Copy(range(offset, length)))
+}
+
+fn ranges(index: u32, ranges: Vec<WireRange>) -> ClientBody {
+    ClientBody::Ranges { index, ranges }
+}
+
+fn signature_of(content: &str) -> ClientBody {
+    ClientBody::Signature {
+        id: md5(content),
+        average: 65_536,
+    }
+}
+
+fn block(length: u32) -> WireBlock {
+    let hash = *b"0123456789abcdef";
+    WireBlock { length, hash }
+}
+
 fn page(files: Vec<UploadFile>) -> ClientBody {
     ClientBody::UploadPage { files }
 }
@@ -272,6 +305,16 @@ fn uploading(script: Script, files: usize) -> Script {
         )
         .client(1, page(described))
         .server(1, ready(vec![Verdict::Start; files]))
+}
+
+/// Three bytes of a file are to come.
+fn in_parts(script: Script) -> Script {
+    script
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, ranges(0, vec![range(1, 3)]))
+        .client(1, names(&["a"]))
+        .server(1, begins(0, "a", "xxxxx"))
 }
 
 fn scenarios() -> Vec<Script> {
@@ -552,6 +595,60 @@ fn conversations() -> Vec<Script> {
             .data("server", b'y', 5)
             .server(1, ServerBody::File(FileMessage::End { digest: md5("yyyyy") }))
             .server(1, ServerBody::DownloadEnd),
+        Script::new("053-signature", "The blocks of one file in two messages; another one is gone. The hashes are made up.", "complete")
+            .greeting()
+            .client(1, signature_of("hello"))
+            .server(1, ServerBody::Alive)
+            .server(1, ServerBody::Signature { blocks: vec![block(40_000), block(70_000)], last: false })
+            .server(1, ServerBody::Signature { blocks: vec![], last: true })
+            .client(2, signature_of("gone"))
+            .server(2, refused(ErrorCode::NotFound, "id:9649 is not there")),
+        Script::new("054-patched-upload", "\"aabbbcc\" from \"bbbccc\": data frames and copies of any size. The second file has only to be copied, the third goes on.", "complete")
+            .greeting()
+            .client(1, ClientBody::Upload { files: 3 })
+            .client(1, page(vec![file("a", 7, Replace), file("b", 6, Refuse), UploadFile { token: 77, ..file("c", 65_539, Refuse) }]))
+            .server(1, ready(vec![
+                Verdict::Exists(Box::new(entry("a", "bbbccc"))),
+                Verdict::Start,
+                Verdict::Resume { offset: 65_536, digest: md5(&"x".repeat(65_536)) },
+            ]))
+            .client(1, patch(0, "bbbccc"))
+            .data("client", b'a', 1)
+            .data("client", b'a', 1)
+            .client(1, copy(0, 3))
+            .client(1, copy(4, 2))
+            .client(1, end("aabbbcc"))
+            .client(1, patch(1, "bbbccc"))
+            .client(1, copy(0, 6))
+            .client(1, end("bbbccc"))
+            .client(1, ClientBody::File(FileMessage::Patch { index: 2, offset: 65_536, basis: md5("bbbccc") }))
+            .client(1, copy(0, 3))
+            .client(1, end(&format!("{}bbb", "x".repeat(65_536))))
+            .server(1, results(vec![stored(0, "a", "aabbbcc"), stored(1, "b", "bbbccc")]))
+            .server(1, results(vec![stored(2, "c", &format!("{}bbb", "x".repeat(65_536)))]))
+            .server(1, ServerBody::UploadEnd),
+        Script::new("055-download-in-parts", "Five bytes in two parts, and the digest of the whole; the second file is another one by now.", "complete")
+            .greeting()
+            .client(1, ClientBody::Download { files: 2 })
+            .client(1, ranges(0, vec![range(0, 2)]))
+            .client(1, ranges(0, vec![range(5, 3)]))
+            .client(1, ranges(1, vec![range(90, 10)]))
+            .client(1, names(&["a", "b"]))
+            .server(1, begins(0, "a", "xx...xxx"))
+            .data("server", b'x', 1)
+            .data("server", b'x', 4)
+            .server(1, ends("xx...xxx"))
+            .server(1, ServerBody::File(abort(1, ErrorCode::Conflict, "b has changed")))
+            .server(1, ServerBody::DownloadEnd),
+        Script::new("056-compression", "Said three times, never answered.", "complete")
+            .greeting()
+            .client(1, ClientBody::Compression { mode: 2 })
+            .client(1, ClientBody::Ping)
+            .server(1, ServerBody::Pong)
+            .client(2, ClientBody::Compression { mode: 1 })
+            .client(2, ClientBody::Compression { mode: 0 })
+            .client(2, ClientBody::Ping)
+            .server(2, ServerBody::Pong),
         Script::new("046-kicked", "The session that was ended.", "ended by the server")
             .greeting()
             .server(0, refused(ErrorCode::Forbidden, "an administrator ended this session")),
@@ -1000,6 +1097,71 @@ fn violations_of_clients() -> Vec<Script> {
         .client(1, ClientBody::Download { files: 2 })
         .client(1, names(&["a"]))
         .client(1, ClientBody::Skip { index: 1 }),
+        rejected(
+            "151-copy-outside-of-a-patch",
+            "A file that begins with Begin has no copies.",
+            "a copy outside of a file that is put together",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(1, begin(0))
+        .client(1, copy(0, 1)),
+        rejected(
+            "152-copy-of-nothing",
+            "It has at least one byte.",
+            "a copy of nothing, or without end",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(1, patch(0, "old"))
+        .client(1, copy(0, 0)),
+        rejected(
+            "153-copy-without-end",
+            "Its end is beyond what can be counted.",
+            "a copy of nothing, or without end",
+        )
+        .pipe(|script| uploading(script, 1))
+        .client(1, patch(0, "old"))
+        .client(1, copy(2, u64::MAX)),
+        rejected(
+            "154-ranges-out-of-order",
+            "The second one begins within the first.",
+            "parts of a file that are empty or out of order",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, ranges(0, vec![range(0, 10), range(9, 1)])),
+        rejected(
+            "155-ranges-of-a-named-file",
+            "They come too late: the file may have begun.",
+            "parts of a file that no next page can name",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, names(&["a"]))
+        .client(1, ranges(0, vec![range(0, 1)])),
+        rejected(
+            "156-ranges-of-nothing",
+            "There is at least one.",
+            "no parts of a file, or too many",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, ranges(0, vec![])),
+        rejected(
+            "157-unknown-compression",
+            "There are the modes 0 to 2.",
+            "a way of compression that does not exist",
+        )
+        .greeting()
+        .client(1, ClientBody::Compression { mode: 3 }),
+        rejected(
+            "158-signature-asked-for-twice",
+            "Only requests with one answer may be repeated.",
+            "a list or transfer cannot be asked for again by its number",
+        )
+        .greeting()
+        .client(1, ClientBody::Ping)
+        .server(1, ServerBody::Pong)
+        .client(1, signature_of("a")),
     ]
 }
 
@@ -1162,6 +1324,48 @@ fn violations_of_servers() -> Vec<Script> {
         )
         .pipe(|script| uploading(script, 1))
         .server(1, results(vec![])),
+        rejected(
+            "225-copy-in-a-download",
+            "Only uploads are put together.",
+            "a part of an upload",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, names(&["a"]))
+        .server(1, begins(0, "a", "a"))
+        .server(1, ServerBody::File(FileMessage::Copy(range(0, 1)))),
+        rejected(
+            "226-more-than-the-parts",
+            "Three bytes were asked for.",
+            "more of a file than was asked for",
+        )
+        .pipe(in_parts)
+        .data("server", b'x', 4),
+        rejected(
+            "227-end-before-the-parts",
+            "The third byte is missing.",
+            "the end of a file before all parts of it came",
+        )
+        .pipe(in_parts)
+        .data("server", b'x', 2)
+        .server(1, ends("xxxxx")),
+        rejected(
+            "228-part-that-goes-on",
+            "What comes in parts has no offset.",
+            "parts of a file that goes on",
+        )
+        .greeting()
+        .client(1, ClientBody::Download { files: 1 })
+        .client(1, ranges(0, vec![range(0, 1)]))
+        .client(1, names(&["a"]))
+        .server(
+            1,
+            ServerBody::File(FileMessage::Begin {
+                index: 0,
+                offset: 65_536,
+                entry: Some(entry("a", "a")),
+            }),
+        ),
     ]
 }
 

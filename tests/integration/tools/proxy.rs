@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ pub enum Fault {
 pub struct Proxy {
     address: String,
     seen: [Arc<Mutex<Vec<u8>>>; 2],
+    passed: [Arc<AtomicUsize>; 2],
     stopped: Arc<AtomicBool>,
 }
 
@@ -54,9 +55,11 @@ impl Proxy {
         let proxy = Proxy {
             address: listener.local_addr().unwrap().to_string(),
             seen: Default::default(),
+            passed: Default::default(),
             stopped: Arc::default(),
         };
         let (seen, stopped) = (proxy.seen.clone(), proxy.stopped.clone());
+        let counts = proxy.passed.clone();
         std::thread::spawn(move || {
             for (number, client) in listener.incoming().enumerate() {
                 if stopped.load(Ordering::SeqCst) {
@@ -73,7 +76,8 @@ impl Proxy {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     let fault = faults(number, direction);
                     let seen = seen[direction as usize].clone();
-                    std::thread::spawn(move || pass(from, to, fault, &seen));
+                    let count = counts[direction as usize].clone();
+                    std::thread::spawn(move || pass(from, to, fault, &seen, &count));
                 }
             }
         });
@@ -93,6 +97,11 @@ impl Proxy {
         &self.address
     }
 
+    /// How many bytes came from this direction's sender since this was asked last.
+    pub fn passed(&self, direction: Direction) -> usize {
+        self.passed[direction as usize].swap(0, Ordering::SeqCst)
+    }
+
     /// What came from this direction's sender so far (at most 1 MiB), as it was before any fault.
     pub fn seen(&self, direction: Direction) -> Vec<u8> {
         self.seen[direction as usize].lock().unwrap().clone()
@@ -106,12 +115,19 @@ impl Drop for Proxy {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, fault: Fault, seen: &Mutex<Vec<u8>>) {
+fn pass(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    fault: Fault,
+    seen: &Mutex<Vec<u8>>,
+    count_all: &AtomicUsize,
+) {
     let _ = to.set_nodelay(true);
     let mut passed = 0;
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let bytes = &mut buffer[..count];
+        count_all.fetch_add(count, Ordering::SeqCst);
         {
             let mut seen = seen.lock().unwrap();
             let room = KEPT - seen.len();
