@@ -7,6 +7,8 @@ mod moved;
 mod plan;
 mod read;
 mod side;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -114,9 +114,6 @@ enum Side {
 
 impl Side {
     fn parse(folder: &RemoteFolder, typed: &Path) -> Result<Self, Failure> {
-        if typed.as_os_str().is_empty() {
-            return Err(Failure::usage("a folder needs a name").advise("'.' is the current one"));
-        }
         let Some(remote) = typed.to_str().and_then(|text| text.strip_prefix(REMOTE)) else {
             return Ok(Side::Local(typed.to_owned()));
         };
@@ -173,7 +170,6 @@ mod tests {
         for (line, code) in [
             ("sync a b", ErrorCode::Usage),
             ("sync server:a server:b", ErrorCode::Usage),
-            ("sync '' server:", ErrorCode::Usage),
             ("sync a server:/", ErrorCode::InvalidName),
             ("sync a server:/b", ErrorCode::InvalidName),
             ("sync a server:../b", ErrorCode::InvalidName),
