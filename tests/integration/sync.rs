@@ -2,9 +2,15 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use fileshare::client::{
+    Client, ClientOptions, Direction, FileReport, Sync, SyncReport, Trust, WalkOptions,
+};
 use fileshare::digest::Hasher;
+use fileshare::transfer::Silent;
+use fileshare::types::FileName;
 
 use crate::harness::{RunningServer, noise, serve, stderr, stdout, text};
 
@@ -599,4 +605,139 @@ fn what_changes_meanwhile_is_a_conflict_of_that_file_alone() {
         assert!(stderr(&output).contains("second"), "{}", stderr(&output));
         assert_eq!(std::fs::read(&second).unwrap(), b"by somebody else");
     }
+}
+
+/// Two desks and a server, edited at random and made alike in turn; another program compares them.
+#[tokio::test]
+async fn whatever_is_done_to_a_folder_the_others_become_like_it() {
+    let rounds = std::env::var("SYNC_ROUNDS").map_or(25, |rounds| rounds.parse().unwrap());
+    let scene = Scene::new();
+    let address = format!("fileshare://127.0.0.1:{}", scene.server.port);
+    let options = ClientOptions {
+        trust: Trust {
+            known: None,
+            ..Trust::default()
+        },
+        ..ClientOptions::default()
+    };
+    let mut client = Client::new(address.parse().unwrap(), options);
+    let mut dice = Dice(0x5eed);
+    for round in 0..rounds {
+        // Alternately the one and the other is edited.
+        let (from, to) = match round % 2 {
+            0 => ("one", "two"),
+            _ => ("two", "one"),
+        };
+        let from = scene.desk.path().join(from);
+        let to = scene.desk.path().join(to);
+        std::fs::create_dir_all(&from).unwrap();
+        for _ in 0..dice.below(12) {
+            edit_at_random(&from, &mut dice);
+        }
+        // An empty source is refused, and for that there are other tests.
+        write(&from.join("always"), b"here");
+        let mut sync = Sync {
+            direction: Direction::Up,
+            local: from.clone(),
+            remote: Some(FileName::parse("shared").unwrap()),
+            walk: WalkOptions::default(),
+            checksum: dice.below(4) == 0,
+            delete: true,
+            max_delete: None,
+            dry_run: false,
+        };
+        for (direction, local) in [(Direction::Up, &from), (Direction::Down, &to)] {
+            sync.direction = direction;
+            sync.local = local.clone();
+            let mut failed = Vec::new();
+            let mut report = |report| match report {
+                SyncReport::File(FileReport {
+                    outcome: Err(error),
+                    ..
+                })
+                | SyncReport::Made {
+                    outcome: Err(error),
+                    ..
+                }
+                | SyncReport::Removed {
+                    outcome: Err(error),
+                    ..
+                } => failed.push(error),
+                _ => {}
+            };
+            let progress = Arc::new(Silent);
+            client.sync(&sync, progress, &mut report).await.unwrap();
+            assert!(
+                failed.is_empty(),
+                "round {round}, {direction:?}: {failed:?}"
+            );
+            assert_alike(local, &scene.root.path().join("shared"));
+        }
+        assert_eq!(listed(&from), listed(&to), "round {round}");
+    }
+}
+
+/// Everything in a folder, with its permissions, as `find` sees it.
+fn listed(folder: &Path) -> Vec<String> {
+    let mut find = Command::new("find");
+    find.current_dir(folder)
+        .args([".", "-name", ".fileshare*", "-prune", "-o"]);
+    find.args([
+        "(",
+        "-type",
+        "f",
+        "-printf",
+        "%P %m %s\n",
+        "-o",
+        "-type",
+        "d",
+        "-printf",
+        "%P/\n",
+        ")",
+    ]);
+    let output = find.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// Does something to a tree of few names, so that they are often in each other's way. What cannot
+/// be done is not done.
+fn edit_at_random(top: &Path, dice: &mut Dice) {
+    const NAMES: [&str; 10] = [
+        "a", "b", "a/b", "a/b/c", "b/ä", "c/d", "c/d/e f", "Ç", "c/-x", "d/e/f/g",
+    ];
+    let mut name = || top.join(NAMES[dice.below(NAMES.len() as u64) as usize]);
+    let (one, other) = (name(), name());
+    let size = [0, 10, 10, 40_000, 1_500_000][dice.below(5) as usize];
+    let _ = match dice.below(8) {
+        0..=2 => {
+            let _ = std::fs::create_dir_all(one.parent().unwrap());
+            std::fs::write(&one, noise(dice.below(50), size))
+        }
+        3 => std::fs::create_dir_all(&one),
+        4 => std::fs::remove_file(&one),
+        5 => std::fs::remove_dir_all(&one),
+        6 => std::fs::rename(&one, &other),
+        _ => {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = if dice.below(2) == 0 { 0o644 } else { 0o755 };
+            match one.is_file() {
+                true => std::fs::set_permissions(&one, PermissionsExt::from_mode(mode)),
+                false => Ok(()),
+            }
+        }
+    };
 }
