@@ -18,6 +18,8 @@ pub struct Upload {
     pub precondition: Precondition,
     /// A file that the server may have: what it has in common with this one is copied there and not
     /// sent. A file of 1 MiB and more that replaces another one is put together from that one anyway.
+    /// If it is the same as the one that it replaces, and named here, it takes its place all the same
+    /// when only one of them is executable.
     pub basis: Option<Digest>,
 }
 

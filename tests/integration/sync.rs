@@ -1,10 +1,16 @@
 //! `sync`: one folder made like another one, here or on the server, and nothing lost by it.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use fileshare::client::{
+    Client, ClientOptions, Direction, FileReport, Sync, SyncReport, Trust, WalkOptions,
+};
 use fileshare::digest::Hasher;
+use fileshare::transfer::Silent;
+use fileshare::types::FileName;
 
 use crate::harness::{RunningServer, noise, serve, stderr, stdout, text};
 
@@ -458,4 +464,280 @@ fn wrong_places_are_said() {
         5,
     );
     assert!(said.contains("contributor"), "{said}");
+}
+
+/// How much file content crossed the wire, by the summary.
+fn sent(said: &str) -> u64 {
+    let summary = said.lines().last().unwrap();
+    let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
+    assert_eq!(summary["failed"], 0, "{said}");
+    summary["sent"].as_u64().unwrap()
+}
+
+#[test]
+fn what_was_moved_or_copied_does_not_cross_the_wire() {
+    let scene = Scene::new();
+    for number in 0..40 {
+        let name = format!("a/photos/{number}.jpg");
+        scene.here(&name, noise(number, 100_000));
+    }
+    scene.here("a/small", "small");
+    assert_eq!(
+        sent(&scene.ok(&["sync", "a", "server:a", "--json"])),
+        4_000_005
+    );
+    scene.ok(&["sync", "server:a", "b"]);
+    let path = |name: &str| scene.desk.path().join(name);
+    std::fs::rename(path("a/photos"), path("a/pictures")).unwrap();
+    std::fs::copy(path("a/pictures/7.jpg"), path("a/copy.jpg")).unwrap();
+    scene.here("a/other.jpg", noise(99, 100_000));
+    let said = scene.ok(&["sync", "a", "server:a", "--delete", "--json"]);
+    assert_eq!(sent(&said), 100_000);
+    scene.assert_alike("a", "a");
+    let said = scene.ok(&["sync", "server:a", "b", "--delete", "--json"]);
+    assert_eq!(sent(&said), 100_000);
+    scene.assert_alike("b", "a");
+    let said = scene.ok(&["sync", "server:a", "b", "--json"]);
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_executable_bit_alone_moves_without_the_content() {
+    use std::os::unix::fs::PermissionsExt;
+    let scene = Scene::new();
+    scene.here("a/tool", noise(1, 200_000));
+    scene.ok(&["sync", "a", "server:a"]);
+    scene.ok(&["sync", "server:a", "b"]);
+    let tool = scene.desk.path().join("a/tool");
+    let is_executable = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o100 != 0;
+    for executable in [true, false] {
+        let mode = if executable { 0o755 } else { 0o644 };
+        std::fs::set_permissions(&tool, PermissionsExt::from_mode(mode)).unwrap();
+        assert_eq!(sent(&scene.ok(&["sync", "a", "server:a", "--json"])), 0);
+        assert_eq!(is_executable(&scene.root.path().join("a/tool")), executable);
+        assert_eq!(sent(&scene.ok(&["sync", "server:a", "b", "--json"])), 0);
+        assert_eq!(is_executable(&scene.desk.path().join("b/tool")), executable);
+        let said = scene.ok(&["sync", "server:a", "b", "--json"]);
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+/// Killed again and again in the middle, and run once more: what was complete does not come twice,
+/// and nothing is left over.
+#[test]
+fn a_killed_sync_goes_on_where_it_stopped() {
+    for up in [true, false] {
+        let scene = Scene::new();
+        for number in 0..60 {
+            let content = noise(number, 50_000);
+            match up {
+                true => scene.here(&format!("a/{number}"), content),
+                false => write(&scene.root.path().join(format!("a/{number}")), &content),
+            }
+        }
+        let big = noise(100, 8 * 1024 * 1024);
+        match up {
+            true => scene.here("a/big", &big),
+            false => scene.there("a/big", &big),
+        }
+        let arguments = match up {
+            true => ["sync", "a", "server:a"],
+            false => ["sync", "server:a", "a"],
+        };
+        for _ in 0..3 {
+            let slowly = [&arguments[..], &["--limit-rate", "2M"]].concat();
+            let mut child = scene
+                .server
+                .client(scene.desk.path(), &slowly)
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_millis(1200));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let last = [&arguments[..], &["--json"]].concat();
+        let moved = sent(&scene.ok(&last));
+        assert!(moved < 8_000_000, "{up}: {moved} bytes in the last run");
+        scene.assert_alike("a", "a");
+        let mut names = std::fs::read_dir(scene.desk.path().join("a")).unwrap();
+        let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+        assert!(names.all(|entry| !hidden(&entry.unwrap().file_name())));
+        let said = scene.ok(&last);
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+/// Somebody changes the destination while the sync is under way: that file alone is left alone.
+#[test]
+fn what_changes_meanwhile_is_a_conflict_of_that_file_alone() {
+    for up in [true, false] {
+        let scene = Scene::new();
+        for name in ["first", "second"] {
+            scene.here(&format!("a/{name}"), noise(1, 1_000_000));
+        }
+        scene.ok(&["sync", "a", "server:a"]);
+        scene.ok(&["sync", "server:a", "b"]);
+        for (number, name) in (10..).zip(["first", "second"]) {
+            scene.here(&format!("a/{name}"), noise(number, 1_000_000));
+        }
+        if !up {
+            scene.ok(&["sync", "a", "server:a"]);
+        }
+        let arguments = match up {
+            true => ["sync", "a", "server:a"],
+            false => ["sync", "server:a", "b"],
+        };
+        let slowly = [&arguments[..], &["--limit-rate", "500K"]].concat();
+        let mut command = scene.server.client(scene.desk.path(), &slowly);
+        command.stderr(Stdio::piped()).stdout(Stdio::piped());
+        let child = command.spawn().unwrap();
+        // The first one is under way, and takes two seconds.
+        std::thread::sleep(Duration::from_millis(1000));
+        let second = match up {
+            true => scene.root.path().join("a/second"),
+            false => scene.desk.path().join("b/second"),
+        };
+        std::fs::write(&second, "by somebody else").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(9), "{up}: {}", stderr(&output));
+        assert!(stdout(&output).contains("a/first: "), "{}", stdout(&output));
+        assert!(stderr(&output).contains("second"), "{}", stderr(&output));
+        assert_eq!(std::fs::read(&second).unwrap(), b"by somebody else");
+    }
+}
+
+/// Two desks and a server, edited at random and made alike in turn; another program compares them.
+#[tokio::test]
+async fn whatever_is_done_to_a_folder_the_others_become_like_it() {
+    let rounds = std::env::var("SYNC_ROUNDS").map_or(25, |rounds| rounds.parse().unwrap());
+    let scene = Scene::new();
+    let address = format!("fileshare://127.0.0.1:{}", scene.server.port);
+    let options = ClientOptions {
+        trust: Trust {
+            known: None,
+            ..Trust::default()
+        },
+        ..ClientOptions::default()
+    };
+    let mut client = Client::new(address.parse().unwrap(), options);
+    let mut dice = Dice(0x5eed);
+    for round in 0..rounds {
+        // Alternately the one and the other is edited.
+        let (from, to) = match round % 2 {
+            0 => ("one", "two"),
+            _ => ("two", "one"),
+        };
+        let from = scene.desk.path().join(from);
+        let to = scene.desk.path().join(to);
+        std::fs::create_dir_all(&from).unwrap();
+        for _ in 0..dice.below(12) {
+            edit_at_random(&from, &mut dice);
+        }
+        // An empty source is refused, and for that there are other tests.
+        write(&from.join("always"), b"here");
+        let mut sync = Sync {
+            direction: Direction::Up,
+            local: from.clone(),
+            remote: Some(FileName::parse("shared").unwrap()),
+            walk: WalkOptions::default(),
+            checksum: dice.below(4) == 0,
+            delete: true,
+            max_delete: None,
+            dry_run: false,
+        };
+        for (direction, local) in [(Direction::Up, &from), (Direction::Down, &to)] {
+            sync.direction = direction;
+            sync.local = local.clone();
+            let mut failed = Vec::new();
+            let mut report = |report| match report {
+                SyncReport::File(FileReport {
+                    outcome: Err(error),
+                    ..
+                })
+                | SyncReport::Made {
+                    outcome: Err(error),
+                    ..
+                }
+                | SyncReport::Removed {
+                    outcome: Err(error),
+                    ..
+                } => failed.push(error),
+                _ => {}
+            };
+            let progress = Arc::new(Silent);
+            client.sync(&sync, progress, &mut report).await.unwrap();
+            assert!(
+                failed.is_empty(),
+                "round {round}, {direction:?}: {failed:?}"
+            );
+            assert_alike(local, &scene.root.path().join("shared"));
+        }
+        assert_eq!(listed(&from), listed(&to), "round {round}");
+    }
+}
+
+/// Everything in a folder, with its permissions, as `find` sees it.
+fn listed(folder: &Path) -> Vec<String> {
+    let mut find = Command::new("find");
+    find.current_dir(folder)
+        .args([".", "-name", ".fileshare*", "-prune", "-o"]);
+    find.args([
+        "(",
+        "-type",
+        "f",
+        "-printf",
+        "%P %m %s\n",
+        "-o",
+        "-type",
+        "d",
+        "-printf",
+        "%P/\n",
+        ")",
+    ]);
+    let output = find.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// Does something to a tree of few names, so that they are often in each other's way. What cannot
+/// be done is not done.
+fn edit_at_random(top: &Path, dice: &mut Dice) {
+    const NAMES: [&str; 10] = [
+        "a", "b", "a/b", "a/b/c", "b/ä", "c/d", "c/d/e f", "Ç", "c/-x", "d/e/f/g",
+    ];
+    let mut name = || top.join(NAMES[dice.below(NAMES.len() as u64) as usize]);
+    let (one, other) = (name(), name());
+    let size = [0, 10, 10, 40_000, 1_500_000][dice.below(5) as usize];
+    let _ = match dice.below(8) {
+        0..=2 => {
+            let _ = std::fs::create_dir_all(one.parent().unwrap());
+            std::fs::write(&one, noise(dice.below(50), size))
+        }
+        3 => std::fs::create_dir_all(&one),
+        4 => std::fs::remove_file(&one),
+        5 => std::fs::remove_dir_all(&one),
+        6 => std::fs::rename(&one, &other),
+        _ => {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = if dice.below(2) == 0 { 0o644 } else { 0o755 };
+            match one.is_file() {
+                true => std::fs::set_permissions(&one, PermissionsExt::from_mode(mode)),
+                false => Ok(()),
+            }
+        }
+    };
 }

@@ -30,6 +30,8 @@ pub struct BatchReport {
     unchanged: u64,
     skipped: u64,
     removed: u64,
+    /// Nothing was removed, but would be.
+    rehearsed: bool,
     bytes: u64,
     sent: u64,
 }
@@ -56,6 +58,7 @@ impl BatchReport {
             unchanged: 0,
             skipped: 0,
             removed: 0,
+            rehearsed: false,
             bytes: 0,
             sent: 0,
         }
@@ -204,6 +207,7 @@ impl BatchReport {
         };
         self.tally.done();
         self.removed += 1;
+        self.rehearsed = dry_run;
         let (status, words) = match dry_run {
             true => ("would_remove", "would remove"),
             false => ("done", "removed"),
@@ -310,7 +314,14 @@ impl BatchReport {
         for (number, word) in [
             (self.unchanged, "unchanged"),
             (self.skipped + self.left_out.len() as u64, "skipped"),
-            (self.removed, "removed"),
+            (
+                self.removed,
+                if self.rehearsed {
+                    "to remove"
+                } else {
+                    "removed"
+                },
+            ),
             (self.tally.failures(), "failed"),
         ] {
             if number > 0 {

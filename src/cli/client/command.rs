@@ -12,7 +12,7 @@ use super::args::{Connection, Diagnosis, Display};
 use super::grammar;
 use crate::types::{Digest, OnConflict};
 
-pub use sync::{EditArgs, SyncArgs};
+pub use sync::{EditArgs, REMOTE_MARK, SyncArgs};
 pub use walk::{FilterArgs, RetryArgs, WalkArgs};
 
 /// What stands below the options in `--help`.

@@ -1,8 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::attic::Attic;
+use super::moved::{self, Twins};
 use super::plan::{Clash, Demands, Plan, Removals, Transfer, plan};
 use super::read::{Sides, open_local, read};
 use super::side::Kind;
@@ -137,6 +138,10 @@ impl Run<'_> {
                 }
             })
             .await?;
+        let moved = match self.sync.dry_run {
+            true => HashMap::new(),
+            false => moved::on_the_server(plan, &self.sides).await?,
+        };
         let mut uploads = Vec::new();
         for transfer in &plan.transfers {
             let name = match self.full(&transfer.name) {
@@ -162,6 +167,10 @@ impl Run<'_> {
                 basis: None,
                 precondition: Precondition {
                     if_match: standing.and_then(|standing| standing.id),
+                },
+                basis: match standing {
+                    Some(standing) if transfer.changes_permission(standing) => standing.id,
+                    _ => moved.get(&transfer.name).copied(),
                 },
             });
         }
@@ -197,8 +206,10 @@ impl Run<'_> {
             };
             self.tell_made(name, outcome);
         }
+        let twins = self.copy_twins(plan).await;
         let mut downloads = Vec::new();
-        for transfer in &plan.transfers {
+        let transfers = plan.transfers.iter();
+        for transfer in transfers.filter(|transfer| !twins.contains(&transfer.name)) {
             let name = match self.full(&transfer.name) {
                 Ok(name) => name,
                 Err(failure) => {
@@ -247,6 +258,38 @@ impl Run<'_> {
             true => Ok(()),
             false => self.adapt(same).await,
         }
+    }
+
+    /// Copies the new files whose content is here already, and tells which these are. One where that
+    /// fails is fetched like any other.
+    async fn copy_twins(&mut self, plan: &Plan) -> HashSet<FileName> {
+        let mut copied = HashSet::new();
+        let mut done = Vec::new();
+        if let (Some(tree), Some(mut twins), false) =
+            (&self.sides.tree, Twins::new(&self.sides), self.sync.dry_run)
+        {
+            for transfer in &plan.transfers {
+                if let Some(twin) = twins.of(transfer).await
+                    && let Some(entry) = self.sides.remote.get(&transfer.name)
+                    && moved::copy(&tree.top, twin, &transfer.name, entry)
+                        .await
+                        .is_ok()
+                {
+                    copied.insert(transfer.name.clone());
+                    done.push((transfer.name.clone(), entry.clone()));
+                }
+            }
+        }
+        for (name, entry) in done {
+            let done = Done {
+                status: Status::Done,
+                size: Some(entry.size),
+                entry: Some(entry),
+                sent: 0,
+            };
+            self.tell_file(&name, Ok(done));
+        }
+        copied
     }
 
     /// Files that turned out to have the same content get the same time and executable bit, so that

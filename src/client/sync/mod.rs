@@ -3,9 +3,12 @@
 
 mod attic;
 mod carry;
+mod moved;
 mod plan;
 mod read;
 mod side;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

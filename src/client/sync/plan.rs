@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::side::{Kind, Seen, Side};
-use crate::types::{Digest, FileName};
+use crate::types::FileName;
 
 /// What makes one side like the other. Names are relative to the folder that is synchronised.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,13 @@ pub(super) struct Clash {
     pub(super) by: FileName,
     /// … and what that is.
     pub(super) kind: Kind,
+}
+
+impl Transfer {
+    /// Whether the file may be the same but for who may execute it.
+    pub(super) fn changes_permission(&self, standing: &Seen) -> bool {
+        self.source.size == standing.size && self.source.executable != standing.executable
+    }
 }
 
 impl Removals {
@@ -266,23 +273,4 @@ impl Planner<'_> {
 fn protects(source: &Side, name: &FileName) -> bool {
     let untouched = &source.untouched;
     untouched.contains(name) || name.ancestors().any(|folder| untouched.contains(&folder))
-}
-
-/// The new files whose content could be in the destination already: there is a file of that size
-/// whose id is known, or can be.
-pub(super) fn candidates<'a>(
-    plan: &'a Plan,
-    destination: &'a Side,
-) -> impl Iterator<Item = (&'a Transfer, Vec<(&'a FileName, Option<Digest>)>)> {
-    let mut by_size: BTreeMap<u64, Vec<(&FileName, Option<Digest>)>> = BTreeMap::new();
-    for (name, seen) in &destination.files {
-        if seen.size > 0 {
-            by_size.entry(seen.size).or_default().push((name, seen.id));
-        }
-    }
-    plan.transfers.iter().filter_map(move |transfer| {
-        let size = transfer.source.size;
-        let found = by_size.get(&size).filter(|_| transfer.standing.is_none())?;
-        Some((transfer, found.clone()))
-    })
 }

@@ -32,12 +32,12 @@ pub(super) async fn find(
         };
         let Candidate {
             place,
-            path,
+            local,
             wished,
             known,
             ..
         } = candidate;
-        let look = move || compare(path, known, size);
+        let look = move || compare(local, known, size);
         // Whatever is wrong with the local file is told when its turn comes.
         let Ok(known) = local::blocking(look).await else {
             continue;
@@ -64,7 +64,7 @@ pub(super) async fn find(
 /// A file that may be put together from one that the server has.
 struct Candidate {
     place: u32,
-    path: LocalPlace,
+    local: LocalPlace,
     known: Option<Known>,
     /// Which file the server may have.
     standing: FileRef,
@@ -75,7 +75,7 @@ struct Candidate {
 
 impl Candidate {
     fn of(place: u32, file: &Pending) -> Option<Self> {
-        let (Origin::File(path), false) = (&file.source, file.whole) else {
+        let (Origin::File(local), false) = (&file.source, file.whole) else {
             return None;
         };
         let replaces = file.on_conflict == OnConflict::Overwrite && file.size >= Some(ALIKE_FROM);
@@ -86,7 +86,7 @@ impl Candidate {
         };
         Some(Candidate {
             place,
-            path: path.clone(),
+            local: local.clone(),
             known: file.known,
             wished: file.wished_basis.is_some(),
             standing,
@@ -95,8 +95,8 @@ impl Candidate {
 }
 
 /// Reads the local file, if it could be the same as one of this size.
-fn compare(path: LocalPlace, known: Option<Known>, size: u64) -> Result<Option<Known>, Failure> {
-    let mut file = LocalFile::open(&path)?;
+fn compare(local: LocalPlace, known: Option<Known>, size: u64) -> Result<Option<Known>, Failure> {
+    let mut file = LocalFile::open(&local)?;
     let facts = file.facts;
     if let Some(digest) = known.and_then(|known| known.digest_of(&file)) {
         return Ok(Some(Known { facts, digest }));

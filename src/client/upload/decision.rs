@@ -11,6 +11,9 @@ pub(super) struct Decision {
     /// What was sent before a cut: it may have been stored without our hearing of it.
     pub(super) sent: Option<Sent>,
     pub(super) known: Option<Known>,
+    /// Which file it is to be put together from, and whether its owner may execute it.
+    pub(super) wished_basis: Option<Digest>,
+    pub(super) executable: bool,
 }
 
 pub(super) enum Decided {
@@ -34,6 +37,7 @@ impl Decision {
             OnConflict::Rename => Decided::Send(None),
             OnConflict::Skip => Decided::Leave(Status::Skipped),
             OnConflict::Overwrite => match self.compare(standing) {
+                Ok(Compared::Same) if self.is_wanted_again(standing) => Decided::Send(None),
                 Ok(Compared::Same) => Decided::Leave(Status::Unchanged),
                 Ok(Compared::Different(hashed)) => Decided::Send(hashed),
                 Ok(Compared::Unknown) => Decided::Send(None),
@@ -51,6 +55,14 @@ impl Decision {
                 ))
             }
         }
+    }
+
+    /// Whether the same content is to be put there again: it was named as the basis, and what it is
+    /// for has changed.
+    fn is_wanted_again(&self, standing: &Entry) -> bool {
+        self.wished_basis.is_some()
+            && self.wished_basis == standing.id
+            && self.executable != standing.executable
     }
 
     fn compare(&self, standing: &Entry) -> Result<Compared, Failure> {

@@ -281,6 +281,8 @@ impl Pending {
             on_conflict: self.on_conflict,
             sent: self.sent,
             known: self.known,
+            wished_basis: self.wished_basis,
+            executable: self.executable,
         }
     }
 

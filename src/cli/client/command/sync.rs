@@ -5,6 +5,9 @@ use clap::Args;
 use super::walk::WalkArgs;
 use super::{DryRun, NameArgs};
 
+/// What marks the server's side of a sync.
+pub const REMOTE_MARK: &str = "server:";
+
 #[derive(Debug, Clone, Args)]
 pub struct SyncArgs {
     /// The folder to be like: a local one, or server:FOLDER (server: alone is the current remote folder)

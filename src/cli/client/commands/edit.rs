@@ -152,6 +152,7 @@ async fn upload(
         precondition: Precondition {
             if_match: standing.and_then(|entry| entry.id),
         },
+        basis: None,
     };
     let bars = Bars::show(&session.output);
     let mut outcome = None;

@@ -347,6 +347,7 @@ impl Plan {
             precondition: Precondition {
                 if_match: args.version.if_match,
             },
+            basis: None,
         });
     }
 

@@ -53,9 +53,10 @@ pub fn with_file(words: &str, file: &Path) -> Command {
 #[cfg(unix)]
 fn bare_with_file(words: &str, file: &Path) -> Command {
     let mut shell = Command::new("/bin/sh");
+    // Ctrl-C is for the program; the shell only waits for it.
     shell
         .arg("-c")
-        .arg(format!("{words} \"$@\""))
+        .arg(format!("trap : INT\n{words} \"$@\""))
         .arg(words)
         .arg(file);
     shell

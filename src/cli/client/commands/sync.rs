@@ -4,7 +4,7 @@ use super::Outcome;
 use super::put::tell_skipped;
 use crate::cli::advice::Doing;
 use crate::cli::client::batch::{BatchReport, Removal};
-use crate::cli::client::command::SyncArgs;
+use crate::cli::client::command::{REMOTE_MARK, SyncArgs};
 use crate::cli::client::folder::RemoteFolder;
 use crate::cli::client::session::Session;
 use crate::cli::client::shown;
@@ -12,9 +12,6 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::Bars;
 use crate::client::{ClientError, Direction, Sync, SyncReport, SyncSummary};
 use crate::types::FileName;
-
-/// What marks the server's side.
-const REMOTE: &str = "server:";
 
 /// `sync SRC DST`
 pub async fn run(session: &mut Session, args: SyncArgs) -> Outcome {
@@ -114,10 +111,10 @@ enum Side {
 
 impl Side {
     fn parse(folder: &RemoteFolder, typed: &Path) -> Result<Self, Failure> {
-        if typed.as_os_str().is_empty() {
-            return Err(Failure::usage("a folder needs a name").advise("'.' is the current one"));
-        }
-        let Some(remote) = typed.to_str().and_then(|text| text.strip_prefix(REMOTE)) else {
+        let Some(remote) = typed
+            .to_str()
+            .and_then(|text| text.strip_prefix(REMOTE_MARK))
+        else {
             return Ok(Side::Local(typed.to_owned()));
         };
         if remote.is_empty() {
@@ -173,7 +170,6 @@ mod tests {
         for (line, code) in [
             ("sync a b", ErrorCode::Usage),
             ("sync server:a server:b", ErrorCode::Usage),
-            ("sync '' server:", ErrorCode::Usage),
             ("sync a server:/", ErrorCode::InvalidName),
             ("sync a server:/b", ErrorCode::InvalidName),
             ("sync a server:../b", ErrorCode::InvalidName),

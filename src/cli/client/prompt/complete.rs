@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{Arg, CommandFactory};
 
 use super::word::Word;
-use crate::cli::client::command::{Line, canonical};
+use crate::cli::client::command::{Line, REMOTE_MARK, canonical};
 use crate::types::{FileName, Item};
 
 /// What can stand at the cursor.
@@ -24,6 +24,8 @@ pub enum Wanted {
     Local,
     /// A local folder.
     LocalFolder,
+    /// A folder on either side: what begins so is the server's.
+    EitherFolder(&'static str),
     /// Nothing that we know of.
     Nothing,
 }
@@ -58,9 +60,10 @@ pub fn wanted(before: &[String], word: &Word) -> Wanted {
         }
     }
     match command.get_name() {
-        "list" | "get" | "rename" | "remove" | "mkdir" | "stat" | "cat" | "verify" => {
+        "list" | "get" | "rename" | "remove" | "mkdir" | "stat" | "cat" | "edit" | "verify" => {
             Wanted::Remote
         }
+        "sync" => Wanted::EitherFolder(REMOTE_MARK),
         "trash" | "restore" => Wanted::Kept,
         "cd" => Wanted::RemoteFolder,
         "put" => Wanted::Local,
@@ -262,6 +265,8 @@ mod tests {
             ("get -- -", Wanted::Remote),
             ("lcd ", Wanted::LocalFolder),
             ("lls x", Wanted::LocalFolder),
+            ("mirror a ser", Wanted::EitherFolder("server:")),
+            ("edit ", Wanted::Remote),
             ("put a --if-match ", Wanted::Nothing),
             ("ping ", Wanted::Nothing),
             ("frobnicate ", Wanted::Nothing),

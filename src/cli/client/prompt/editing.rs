@@ -33,6 +33,25 @@ impl Helper {
         Helper { runtime, session }
     }
 
+    /// Local folders, or the server's behind their mark, which can be completed itself.
+    fn either(&self, typed: &str, mark: &str) -> Vec<Candidate> {
+        if let Some(typed) = typed.strip_prefix(mark) {
+            let mut found = self.remote(typed, &Wanted::RemoteFolder);
+            for candidate in &mut found {
+                candidate.text.insert_str(0, mark);
+            }
+            return found;
+        }
+        let mut found = complete::local(typed, true);
+        if mark.starts_with(typed) {
+            found.push(Candidate {
+                text: mark.to_owned(),
+                finished: false,
+            });
+        }
+        found
+    }
+
     /// No answer, for whatever reason, completes nothing.
     fn remote(&self, typed: &str, wanted: &Wanted) -> Vec<Candidate> {
         let Ok(mut session) = self.session.try_borrow_mut() else {
@@ -105,6 +124,7 @@ impl Completer for Helper {
             }
             Wanted::Local => complete::local(&word.text, false),
             Wanted::LocalFolder => complete::local(&word.text, true),
+            Wanted::EitherFolder(mark) => self.either(&word.text, mark),
             Wanted::Nothing => Vec::new(),
         };
         let pairs = candidates.iter().map(|candidate| Pair {
