@@ -5,6 +5,7 @@ mod allocations;
 #[cfg(target_os = "linux")]
 mod compression;
 mod confinement;
+mod connections;
 mod conversation;
 mod cuts;
 #[cfg(target_os = "linux")]
