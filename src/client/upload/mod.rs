@@ -107,22 +107,10 @@ async fn round(
 ) -> Result<(), Failure> {
     let mut link = client.take_link_for_change().await?;
     let number = link.next_number();
-    let files = rounds.files().map(Pending::wire).collect();
-    let indices = rounds.files().map(|file| file.index).collect();
     let (orders, heard_orders) = mpsc::unbounded_channel();
     let (events, heard_events) = mpsc::unbounded_channel();
-    let progress = rounds.progress.clone();
-    let moved = rounds.moved();
-    let emission = Emission::new(
-        number,
-        files,
-        indices,
-        heard_orders,
-        events.clone(),
-        progress,
-        moved,
-        client.options.compression,
-    );
+    let compression = client.options.compression;
+    let emission = Emission::new(number, rounds, heard_orders, events.clone(), compression);
     let rehearsal = dry_run.then_some(link.role);
     let supervision = Supervision::new(rounds, orders, events, heard_events, rehearsal);
     let Link { inbox, outbox, .. } = &mut link;
