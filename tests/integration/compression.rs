@@ -6,10 +6,13 @@ use std::path::Path;
 use fileshare::digest::Hasher;
 use fileshare::protocol::frame::FrameKind;
 use fileshare::protocol::message::{ClientBody, ServerBody, UploadResult, Verdict};
+use fileshare::protocol::{Content, Expander};
 
+use crate::allocations;
 use crate::harness::{RunningServer, noise, serve_plaintext};
 use crate::tools::proxy::{Direction, Fault, Proxy};
 use crate::tools::surroundings::Surroundings;
+use crate::tools::transport::Transport;
 use crate::wire::{RawClient, begin, end, upload_file};
 
 const MIB: usize = 1 << 20;
@@ -113,6 +116,47 @@ fn many_small_files_shrink_on_a_slow_wire_too() {
         let stored = surroundings.root().join(format!("f{number:04}"));
         assert!(std::fs::read(stored).unwrap() == content, "{number}");
     }
+}
+
+#[test]
+fn nothing_takes_more_memory_than_a_frame_may_have() {
+    let bomb = zstd::bulk::compress(&vec![0; 64 * MIB], 1).unwrap();
+    for size in [
+        bomb.len() as u32 + 5,
+        100_000,
+        MIB as u32,
+        MIB as u32 + 1,
+        u32::MAX,
+    ] {
+        let work = || {
+            let content = Content::parse(FrameKind::Compressed, body(size, &bomb).into());
+            content.and_then(|content| Expander::default().expand(&content).map(<[u8]>::len))
+        };
+        let (expanded, seen) = allocations::count(work);
+        assert!(expanded.is_err());
+        assert!(seen.peak <= MIB + 2 * bomb.len() + 1024, "{size}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn compressed_content_has_no_place_where_content_has_none() {
+    let surroundings = Surroundings::new();
+    let server = serve_plaintext(&surroundings.root(), &[]);
+    let good = body(MIB as u32, &zstd::bulk::compress(&vec![0; MIB], 1).unwrap());
+    let outside = "file content outside of a file";
+    let mut ready = RawClient::dial(&server).await;
+    ready.outbox.send_frame(FrameKind::Compressed, &good).await;
+    assert_eq!(ready.expect_parting().await.0, outside);
+    let mut described = RawClient::dial(&server).await;
+    described.send(1, ClientBody::Upload { files: 1 }).await;
+    let compressed = described.outbox.send_frame(FrameKind::Compressed, &good);
+    compressed.await;
+    assert_eq!(described.expect_parting().await.0, outside);
+    let stream = Transport::of(&server).dial(&server.address()).await;
+    let mut stranger = RawClient::prefaced(stream, ()).await;
+    let compressed = stranger.outbox.send_frame(FrameKind::Compressed, &good);
+    compressed.await;
+    assert_eq!(stranger.expect_parting().await.0, outside);
 }
 
 /// The body of a compressed frame that says it has this size.

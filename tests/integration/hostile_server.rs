@@ -8,7 +8,7 @@ use fileshare::client::{
 };
 use fileshare::digest::Hasher;
 use fileshare::protocol::message::{ClientBody, FileMessage, ServerBody};
-use fileshare::protocol::{ErrorCode, WireEntry, WireItem};
+use fileshare::protocol::{Content, ErrorCode, WireEntry, WireItem};
 use fileshare::transfer::Silent;
 use fileshare::types::{FileName, FileRef, OnConflict};
 
@@ -29,6 +29,15 @@ fn client_of(server: &EvilServer) -> Client {
 
 /// Asks for `a` into a fresh folder and returns the failure; checks that nothing was written.
 async fn get_a(script: Vec<Say>) -> ClientError {
+    get(script, false).await
+}
+
+/// The same where something came before that may be of use another time.
+async fn get_with_a_part(script: Vec<Say>) -> ClientError {
+    get(script, true).await
+}
+
+async fn get(script: Vec<Say>, leaves_part: bool) -> ClientError {
     let outer = tempfile::tempdir().unwrap();
     let folder = outer.path().join("inbox");
     std::fs::create_dir(&folder).unwrap();
@@ -47,7 +56,10 @@ async fn get_a(script: Vec<Say>) -> ClientError {
         .await
         .unwrap();
     assert_eq!(names(outer.path()), ["inbox"]);
-    assert_eq!(names(&folder), [] as [&str; 0]);
+    let left = names(&folder);
+    let is_part = |name: &String| name == ".fileshare-a.part";
+    assert!(left.iter().all(is_part), "{left:?}");
+    assert!(leaves_part || left.is_empty(), "{left:?}");
     outcome.expect("a report").expect_err("a failure")
 }
 
@@ -95,6 +107,45 @@ async fn other_bytes_than_promised_are_never_published() {
             };
             assert_eq!(failure.code, expected, "{failure}");
         }
+    }
+}
+
+#[tokio::test]
+async fn compressed_content_that_is_something_else_is_never_published() {
+    let zeros = vec![0; 1 << 20];
+    let frame = zstd::bulk::compress(&zeros, 1).unwrap();
+    let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
+    let rubbish = b"rubbish".to_vec();
+    let good = (1 << 20, &frame);
+    for (size, zstd) in [
+        (1 << 19, &frame),
+        (1 << 20, &bomb),
+        (64 << 20, &bomb),
+        (1 << 20, &rubbish),
+    ] {
+        let compressed = |(size, zstd): (u32, &Vec<u8>)| {
+            let body = [&size.to_be_bytes(), &zstd[..]].concat().into();
+            let size = size as usize;
+            Say::Content(Content::Compressed { size, body })
+        };
+        // The good one before it is content; nothing that comes behind it counts.
+        let script = vec![
+            begin(0, Some(entry("a", &zeros))),
+            compressed((size, zstd)),
+            end(&zeros),
+            say(ServerBody::DownloadEnd),
+        ];
+        let failure = get_a(script).await;
+        assert_eq!(failure.code, ErrorCode::Protocol, "{failure}");
+        let script = vec![
+            begin(0, Some(entry("a", &[0; 2 << 20]))),
+            compressed(good),
+            compressed((size, zstd)),
+            end(&[0; 2 << 20]),
+            say(ServerBody::DownloadEnd),
+        ];
+        let failure = get_with_a_part(script).await;
+        assert_eq!(failure.code, ErrorCode::Protocol, "{failure}");
     }
 }
 

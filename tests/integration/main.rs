@@ -6,6 +6,7 @@ mod changed_parts;
 #[cfg(target_os = "linux")]
 mod compression;
 mod confinement;
+mod connections;
 mod conversation;
 mod cuts;
 #[cfg(target_os = "linux")]

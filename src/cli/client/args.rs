@@ -83,7 +83,7 @@ pub struct Connection {
     /// How long to wait for a connection or an answer [default: 30s]
     #[arg(long, global = true, env = "FILESHARE_TIMEOUT", hide_env = true, value_name = "T", value_parser = units::parse_time)]
     pub timeout: Option<Duration>,
-    /// How many connections to use at most
+    /// How many connections a batch of files uses at most [default: 1]
     #[arg(long, global = true, env = "FILESHARE_CONNECTIONS", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub connections: Option<u8>,
     /// The most bytes of file content per second, either way, like 10M

@@ -164,7 +164,6 @@ impl Run<'_> {
                 source: Source::Tree(tree.top.clone(), file.place.clone()),
                 name,
                 on_conflict: on_conflict(transfer),
-                basis: None,
                 precondition: Precondition {
                     if_match: standing.and_then(|standing| standing.id),
                 },

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::{Event, Order, Sent};
+use super::{Event, Order, Pending, Sent};
 use crate::client::link::Outbox;
-use crate::client::rounds::{Moved, going_on};
+use crate::client::rounds::{Moved, Rounds, going_on};
 use crate::net::heartbeat;
 use crate::protocol::Failure;
 use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
@@ -34,27 +34,26 @@ pub(super) struct Emission {
 }
 
 impl Emission {
+    /// Sends the first `count` files of the round.
     pub(super) fn new(
         number: u32,
-        files: Vec<UploadFile>,
-        indices: Vec<u32>,
+        rounds: &Rounds<'_, Pending>,
+        count: usize,
         orders: UnboundedReceiver<Order>,
         events: UnboundedSender<Event>,
-        progress: Arc<dyn Progress>,
-        moved: Moved,
         compression: Compression,
     ) -> Self {
         Emission {
             number,
-            files,
-            indices,
+            files: rounds.files().take(count).map(Pending::wire).collect(),
+            indices: rounds.files().take(count).map(|file| file.index).collect(),
             listed: 0,
             closed: 0,
             sending: Sending::new(compression),
             orders,
             events,
-            progress,
-            moved,
+            progress: rounds.progress.clone(),
+            moved: rounds.moved(),
             offset: 0,
             sent: 0,
             crossed: 0,

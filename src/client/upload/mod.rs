@@ -133,21 +133,16 @@ async fn round(
         false => basis::find(&mut link, rounds).await?,
     };
     let number = link.next_number();
-    let files = rounds.files().take(count).map(Pending::wire).collect();
-    let indices = rounds.files().take(count).map(|file| file.index).collect();
     let (orders, heard_orders) = mpsc::unbounded_channel();
     let (events, heard_events) = mpsc::unbounded_channel();
-    let progress = rounds.progress.clone();
-    let moved = rounds.moved();
+    let compression = client.options.compression;
     let emission = Emission::new(
         number,
-        files,
-        indices,
+        rounds,
+        count,
         heard_orders,
         events.clone(),
-        progress,
-        moved,
-        client.options.compression,
+        compression,
     );
     let rehearsal = dry_run.then_some(link.role);
     let supervision = Supervision::new(rounds, orders, events, heard_events, rehearsal);

@@ -28,6 +28,7 @@ use crate::harness::{CLIENT, clean};
 pub enum Say {
     Message(Box<ServerBody>),
     Data(Vec<u8>),
+    Content(Content),
 }
 
 /// Decides what is said to a message; nothing to what is not answered yet.
@@ -161,8 +162,8 @@ async fn converse(mut stream: AnyStream, script: &Script) {
                 software: "evil\u{1b}[2J".into(),
                 role: 4,
             })],
-            // Nothing answers it.
-            ClientBody::Command { .. } => Vec::new(),
+            // Nothing answers them.
+            ClientBody::Command { .. } | ClientBody::Compression { .. } => Vec::new(),
             body => script(&body),
         };
         for answer in answers {
@@ -176,6 +177,7 @@ async fn converse(mut stream: AnyStream, script: &Script) {
                     writer.message(&message, MAX_PAGE_BODY).await
                 }
                 Say::Data(bytes) => writer.data(&Content::Plain(bytes.into())).await,
+                Say::Content(content) => writer.data(&content).await,
             };
             if sent.is_err() {
                 return;

@@ -144,7 +144,6 @@ async fn upload(
     let upload = Upload {
         source: Source::Path(path.to_owned()),
         name: name.clone(),
-        basis: None,
         on_conflict: match standing {
             Some(_) => OnConflict::Overwrite,
             None => OnConflict::Error,

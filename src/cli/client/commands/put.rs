@@ -343,7 +343,6 @@ impl Plan {
             source,
             name,
             on_conflict: rules(args),
-            basis: None,
             precondition: Precondition {
                 if_match: args.version.if_match,
             },
