@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
@@ -25,10 +26,9 @@ pub trait Sink: Send + 'static {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure>;
 
     /// Reads from this place of the file that it may copy from, as `std::io::Read` does; 0 is its
-    /// end.
+    /// end, or that there is none.
     fn read_basis(&mut self, _offset: u64, _buffer: &mut [u8]) -> Result<usize, Failure> {
-        let message = "there is no file to copy from";
-        Err(Failure::new(ErrorCode::Protocol, message))
+        Ok(0)
     }
 
     /// Hears after each write the state of the digest of all that it has by now.
@@ -77,6 +77,8 @@ pub enum Incoming<S> {
 pub struct Receiving<S: Sink> {
     waiting: VecDeque<Incoming<S>>,
     waiting_bytes: usize,
+    /// When something was handed over last.
+    pushed: Instant,
     writer: Writing<S>,
 }
 
@@ -92,6 +94,11 @@ enum Writing<S: Sink> {
 /// How many bytes may wait while the ones before are written: two of the largest frames.
 const WAITING_BYTES: usize = 2 * MAX_DATA_BODY;
 
+/// Whoever copies for long takes a frame now and then all the same: the other side gives up one that
+/// takes nothing. So many bytes may wait then: enough for some minutes.
+const WAITING_LONG: Duration = Duration::from_secs(5);
+const WAITING_LONG_BYTES: usize = 16 * MAX_DATA_BODY;
+
 /// How many events may wait besides.
 const WAITING_EVENTS: usize = 512;
 
@@ -104,6 +111,7 @@ impl<S: Sink> Receiving<S> {
         Receiving {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            pushed: Instant::now(),
             writer: Writing::Resting(FileWriter {
                 results,
                 state: State::Between,
@@ -114,13 +122,16 @@ impl<S: Sink> Receiving<S> {
     /// Hands over what came. Take no more from the wire while [`is_full`](Self::is_full).
     pub fn push(&mut self, event: Incoming<S>) {
         self.waiting_bytes += event.bytes();
+        self.pushed = Instant::now();
         self.waiting.push_back(event);
         self.start_hop();
     }
 
     /// Whether as much waits as may wait.
     pub fn is_full(&self) -> bool {
-        self.waiting_bytes >= WAITING_BYTES || self.waiting.len() >= WAITING_EVENTS
+        let is_full = self.waiting_bytes >= WAITING_BYTES || self.waiting.len() >= WAITING_EVENTS;
+        let is_long = self.pushed.elapsed() >= WAITING_LONG;
+        is_full && (!is_long || self.waiting_bytes >= WAITING_LONG_BYTES)
     }
 
     /// Whether something is being written or waits to be.
