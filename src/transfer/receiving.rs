@@ -547,4 +547,87 @@ mod tests {
             ]
         );
     }
+
+    /// A file of many hops, which is made from one byte over and over.
+    struct Copier(u64);
+
+    const BASIS: u64 = 5 * HOP_BYTES + 7;
+
+    impl Sink for Copier {
+        type Receipt = u64;
+        fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+            self.0 += bytes.len() as u64;
+            Ok(())
+        }
+        fn read_basis(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failure> {
+            let left = usize::try_from(BASIS.saturating_sub(offset)).unwrap();
+            // Short reads, as disks may make them.
+            let bytes = buffer.len().min(left).min(100_000);
+            buffer[..bytes].fill(7);
+            Ok(bytes)
+        }
+        fn finish(self, _digest: Digest, done: Done<u64>) {
+            done(Ok(self.0));
+        }
+        fn discard(self) {}
+    }
+
+    fn copier(index: u32) -> Incoming<Copier> {
+        Incoming::Begin {
+            index,
+            expected: None,
+            open: Box::new(|| Ok((Copier(0), Hasher::new()))),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_copy_is_made_in_hops_and_one_beyond_the_end_fails() {
+        let (sender, mut results) = mpsc::unbounded_channel();
+        let mut receiving = Receiving::new(sender);
+        let mut hasher = Hasher::new();
+        hasher.update(b"a");
+        (0..BASIS / 1000).for_each(|_| hasher.update(&[7; 1000]));
+        hasher.update(&vec![7; (BASIS % 1000) as usize]);
+        hasher.update(b"b");
+        for event in [
+            copier(0),
+            Incoming::Data(Bytes::from_static(b"a")),
+            Incoming::Copy(0..BASIS),
+            Incoming::Data(Bytes::from_static(b"b")),
+            Incoming::End(hasher.finish()),
+            copier(1),
+            Incoming::Copy(1..BASIS + 1),
+            Incoming::Copy(0..1),
+            Incoming::End(Hasher::digest_of(b"")),
+        ] {
+            receiving.push(event);
+        }
+        let mut hops = 0;
+        while receiving.is_busy() {
+            receiving.turn().await.unwrap();
+            hops += 1;
+        }
+        assert!(hops >= 10, "{hops} hops");
+        drop(receiving);
+        let (index, whole) = results.recv().await.unwrap();
+        assert_eq!((index, whole.unwrap()), (0, BASIS + 2));
+        let (index, failed) = results.recv().await.unwrap();
+        assert_eq!((index, failed.unwrap_err().code), (1, ErrorCode::Conflict));
+        assert!(results.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn after_a_cut_nothing_more_is_copied() {
+        let (sender, mut results) = mpsc::unbounded_channel();
+        let mut receiving = Receiving::new(sender);
+        receiving.push(copier(0));
+        for _ in 0..200 {
+            receiving.push(Incoming::Copy(0..BASIS));
+        }
+        // 16 GiB would take half a minute at least.
+        let cut = tokio::time::timeout(Duration::from_secs(20), receiving.cut());
+        cut.await.unwrap();
+        drop(receiving);
+        assert!(results.recv().await.is_none());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -716,5 +716,55 @@ fn a_server_that_lies_about_blocks_changes_nothing() {
             std::fs::read(desk.path().join("f")).unwrap() == mine,
             "{number}"
         );
+    }
+}
+
+/// Both sides are killed in the middle of a patch, and it is right after all.
+#[test]
+fn who_is_killed_in_the_middle_leaves_the_old_file_and_goes_on() {
+    let before = noise(1, 24 * MIB);
+    let mut after = before.clone();
+    after.splice(2 * MIB..14 * MIB, noise(2, 12 * MIB));
+    for command in ["put", "get"] {
+        let setting = Setting::new(&["--plaintext"]);
+        let (from, to) = match command {
+            "put" => (&setting.desk, &setting.root),
+            _ => (&setting.root, &setting.desk),
+        };
+        write(&from.path().join("f"), &after);
+        write(&to.path().join("f"), &before);
+        setting.wait_for_id("f");
+        let slow = [
+            "--limit-rate",
+            "4M",
+            command,
+            "f",
+            "--on-conflict",
+            "overwrite",
+        ];
+        let (wire, desk) = (setting.wire.address(), setting.desk.path());
+        let mut client = setting.server.client_by(wire, desk, &slow);
+        client.env("XDG_STATE_HOME", desk.join(".state"));
+        client.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut client = client.spawn().unwrap();
+        let way = Direction::BOTH[usize::from(command == "get")];
+        let mut moved = 0;
+        while moved < 4 * MIB {
+            moved += setting.wire.passed(way);
+            assert!(
+                client.try_wait().unwrap().is_none(),
+                "it is through already"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        client.kill().unwrap();
+        client.wait().unwrap();
+        assert!(std::fs::read(to.path().join("f")).unwrap() == before);
+        setting.passed();
+        setting.ok(&[command, "f", "--on-conflict", "overwrite"]);
+        assert!(std::fs::read(to.path().join("f")).unwrap() == after);
+        let passed = setting.passed();
+        assert!(passed < 10 * MIB, "{command}: {passed}");
+        assert_eq!(setting.parts(), [] as [String; 0]);
     }
 }

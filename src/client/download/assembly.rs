@@ -239,3 +239,108 @@ impl Steps {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::BlockSize;
+    use crate::protocol::ErrorCode;
+    use crate::transfer::Done;
+    use proptest::prelude::*;
+
+    struct Never;
+
+    impl Sink for Never {
+        type Receipt = ();
+        fn write(&mut self, _: &[u8]) -> Result<(), Failure> {
+            Err(Failure::new(ErrorCode::Internal, "never"))
+        }
+        fn finish(self, _: Digest, _: Done<()>) {}
+        fn discard(self) {}
+    }
+
+    fn noise(seed: u64, length: usize) -> Vec<u8> {
+        let mut state = seed | 1;
+        let next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        };
+        std::iter::repeat_with(next).take(length).collect()
+    }
+
+    fn blocks(bytes: &[u8]) -> Blocks {
+        let size = BlockSize::new(BlockSize::MIN).unwrap();
+        let mut blocks = Vec::new();
+        size.cut(bytes, true, &mut |block| blocks.push(Block::of(block)));
+        Blocks::new(size, blocks)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// What is here and what comes make the server's file, however it comes, and what an earlier
+        /// try has left counts as far as it is right.
+        #[test]
+        fn what_is_put_together_is_the_server_s_file(
+            seed in any::<u64>(),
+            length in 1..2_000_000_usize,
+            at in 0..2_000_000_usize,
+            removed in 0..200_000_usize,
+            inserted in 0..200_000_usize,
+            left in proptest::option::of((0..2_000_000_usize, any::<bool>())),
+            frame in 1..300_000_usize,
+        ) {
+            let mine = noise(seed, length);
+            let at = at % length;
+            let mut theirs = mine.clone();
+            theirs.splice(at..(at + removed).min(length), noise(!seed, inserted));
+            prop_assume!(!theirs.is_empty());
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("f");
+            std::fs::write(&path, &mine).unwrap();
+            let part = left.and_then(|(length, is_right)| {
+                let mut bytes = theirs[..length.min(theirs.len())].to_vec();
+                if !is_right && let Some(byte) = bytes.last_mut() {
+                    *byte ^= 1;
+                }
+                std::fs::write(folder.path().join(".fileshare-f.part"), bytes).unwrap();
+                Part::find(&path)
+            });
+            let size = theirs.len() as u64;
+            let id = crate::digest::Hasher::digest_of(&theirs);
+            let (part, plan) = Assembly::plan(path, part, id, size, &blocks(&theirs));
+            let Some(mut plan) = plan else {
+                // Nothing is the same.
+                return Ok(());
+            };
+            let mut made = theirs[..plan.offset as usize].to_vec();
+            prop_assert!(plan.offset == 0 || part.is_some());
+            let mut coming = Vec::new();
+            let mut end = 0;
+            for range in &plan.ranges {
+                prop_assert!(range.offset >= end && range.length > 0);
+                end = range.offset + range.length;
+                prop_assert!(end <= size);
+                coming.extend_from_slice(&theirs[range.offset as usize..end as usize]);
+            }
+            prop_assert!(!plan.ranges.is_empty());
+            let mut incoming: Vec<Incoming<Never>> = plan.steps.copies();
+            for frame in coming.chunks(frame) {
+                incoming.extend(plan.steps.take(Bytes::copy_from_slice(frame)));
+            }
+            prop_assert!(plan.steps.is_empty());
+            for incoming in incoming {
+                match incoming {
+                    Incoming::Data(bytes) => made.extend_from_slice(&bytes),
+                    Incoming::Copy(part) => {
+                        made.extend_from_slice(&mine[part.start as usize..part.end as usize]);
+                    }
+                    _ => prop_assert!(false),
+                }
+            }
+            prop_assert!(made == theirs);
+        }
+    }
+}

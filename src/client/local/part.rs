@@ -91,9 +91,10 @@ impl Part {
         self.read < self.length
     }
 
-    /// Cuts it to what is the same in a file with these blocks, and tells how much that is.
+    /// Cuts it to what is the same in a file with these blocks, and tells how much that is. The last
+    /// block is not counted: something has to come.
     pub(in crate::client) fn agree_with(&mut self, blocks: &Blocks) -> u64 {
-        let mut expected = blocks.iter();
+        let mut expected = blocks.iter().peekable();
         let (mut hasher, mut length, mut agrees) = (Hasher::new(), 0_u64, true);
         while let Some(staged) = self.staged.as_ref().filter(|_| agrees) {
             let mut file = staged.file();
@@ -101,7 +102,7 @@ impl Part {
             let read = |buffer: &mut [u8]| file.read(buffer);
             let bytes = blocks.size().read(read, |bytes| {
                 let next = expected.next().map(|(_, block)| block);
-                agrees &= next == Some(Block::of(bytes));
+                agrees &= next == Some(Block::of(bytes)) && expected.peek().is_some();
                 if agrees {
                     hasher.update(bytes);
                     length += bytes.len() as u64;
@@ -120,7 +121,8 @@ impl Part {
             length: self.length,
             digest: self.hasher.clone().finish(),
         };
-        (self.length > 0 && self.read == self.length).then_some(beginning)
+        let is_whole = self.length > 0 && self.length.is_multiple_of(SEGMENT as u64);
+        (is_whole && self.read == self.length).then_some(beginning)
     }
 }
 
