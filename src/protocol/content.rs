@@ -80,6 +80,22 @@ impl Content {
     pub fn wire_size(&self) -> usize {
         self.body().len()
     }
+
+    /// Its first bytes, `length` of them or all that it has, and what is left; none when it is
+    /// compressed and has more, for that cannot be taken apart.
+    pub fn split(self, length: u64) -> Option<(Content, Option<Content>)> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if self.size() <= length {
+            return Some((self, None));
+        }
+        match self {
+            Content::Plain(mut bytes) => {
+                let first = bytes.split_to(length);
+                Some((Content::Plain(first), Some(Content::Plain(bytes))))
+            }
+            Content::Compressed { .. } => None,
+        }
+    }
 }
 
 /// Compresses content, piece by piece. Takes about 1 MiB.

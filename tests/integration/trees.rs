@@ -722,6 +722,7 @@ async fn what_vanishes_or_changes_meanwhile_fails_alone() {
         source: Source::Tree(tree.top.clone(), file.place.clone()),
         name: file.name.clone(),
         on_conflict: OnConflict::Error,
+        basis: None,
         precondition: Precondition::default(),
     });
     let mut codes = Vec::new();

@@ -9,7 +9,7 @@ use fileshare::protocol::limits::MAX_PAGE_BODY;
 use fileshare::protocol::message::{
     ClientBody, ClientMessage, FileMessage, ServerBody, ServerMessage, WireOffered,
 };
-use fileshare::protocol::{Secret, WireDigest};
+use fileshare::protocol::{Content, Secret, WireDigest};
 use fileshare::types::Digest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -100,7 +100,10 @@ async fn serve(mut stream: tokio::net::TcpStream, evil: Evil) -> Option<()> {
                     let writer = &mut connection.writer;
                     writer.message(&message, MAX_PAGE_BODY).await.ok()?;
                 }
-                Err(data) => connection.writer.data(&data).await.ok()?,
+                Err(data) => {
+                    let content = Content::Plain(data.into());
+                    connection.writer.data(&content).await.ok()?;
+                }
             }
         }
         connection.writer.flush().await.ok()?;
