@@ -138,6 +138,14 @@ impl Running {
         }
     }
 
+    /// Waits until it says a line with this in it, or has done so: its two streams come as they
+    /// come.
+    fn has_said(&mut self, text: &str) {
+        if !self.heard.iter().any(|line| line.contains(text)) {
+            self.says(text);
+        }
+    }
+
     /// Its script is over; waits for its end.
     fn end(mut self) -> (ExitStatus, Vec<String>) {
         drop(self.input.take());

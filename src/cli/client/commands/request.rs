@@ -129,6 +129,8 @@ impl Telling {
             true => self.output.note(line),
             false => self.output.done(line),
         }
+        // Whoever reads a pipe reads it as it happens.
+        self.output.flush();
     }
 }
 
