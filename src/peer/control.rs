@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Moment, interval, sleep, timeout_at};
 use tracing::debug;
 
-use super::standing::{Admission, Standing};
+use super::standing::{Admission, Standing, State};
 use super::table::Taken;
 use super::{Event, listener};
 use crate::client::{Client, Control};
@@ -69,8 +69,6 @@ pub(super) struct Keeper {
     pub(super) orders: mpsc::Receiver<Order>,
     /// Whether it comes back when the server was gone.
     pub(super) persistent: bool,
-    /// Whether the server is known to be gone, and the user knows it.
-    pub(super) given_up: bool,
 }
 
 /// Why a connection ended.
@@ -91,8 +89,10 @@ impl Keeper {
         let mut tries = 0;
         loop {
             let ended = self.connect(&mut first).await;
-            let was_online = self.standing.is_online();
-            self.standing.set_online(false);
+            if self.standing.state() == State::Online {
+                self.standing.turn(State::Trying);
+                tries = 0;
+            }
             let is_first = first.is_some();
             let failure = match ended {
                 Ended::Left => return gone_offline(),
@@ -109,14 +109,12 @@ impl Keeper {
             if let Some(first) = first.take() {
                 let _ = first.send(Err(failure.clone()));
             }
-            if is_first && !(self.given_up && self.persistent) {
+            let is_gone = self.standing.state() == State::Gone;
+            if is_first && !(is_gone && self.persistent) {
                 return failure;
             }
-            if was_online {
-                tries = 0;
-            }
             tries += 1;
-            if !self.given_up && tries <= TRIES {
+            if !is_gone && tries <= TRIES {
                 self.standing.tell(&Event::Retrying(tries));
                 sleep(ACKNOWLEDGEMENT).await;
                 continue;
@@ -131,15 +129,14 @@ impl Keeper {
         }
     }
 
-    fn give_up(&mut self) {
-        if !self.given_up {
-            self.given_up = true;
+    fn give_up(&self) {
+        if self.standing.turn(State::Gone) != State::Gone {
             self.standing.tell(&Event::NotResponding);
         }
     }
 
-    /// Waits before the next try; whoever wants something meanwhile hears that it cannot be had.
-    /// Returns whether the client is to go offline.
+    /// Waits before the next try; whoever had wanted something before it was clear that the server
+    /// is gone hears so. Returns whether nobody is left who could want anything.
     async fn wait(&mut self) -> bool {
         let pause = rand::random_range(PAUSE.start.as_millis()..PAUSE.end.as_millis());
         let until = Moment::now() + Duration::from_millis(u64::try_from(pause).unwrap_or(1000));
@@ -152,14 +149,7 @@ impl Keeper {
             match order {
                 Order::Ask(_, answer) => drop(answer.send(Err(not_responding()))),
                 Order::Refresh(answer) => drop(answer.send(Err(not_responding()))),
-                Order::Leave(name, answer) => {
-                    // There is nobody to be told; the server finds out by itself.
-                    if name.is_none_or(|name| name == self.standing.name) {
-                        let _ = answer.send(Ok(()));
-                        return true;
-                    }
-                    let _ = answer.send(Err(not_responding()));
-                }
+                Order::Leave(_, answer) => drop(answer.send(Err(not_responding()))),
             }
         }
     }
@@ -183,9 +173,7 @@ impl Keeper {
         if let Err(ended) = line.register().await {
             return ended;
         }
-        let is_back = std::mem::take(&mut line.keeper.given_up);
-        line.keeper.standing.set_online(true);
-        if is_back {
+        if line.keeper.standing.turn(State::Online) == State::Gone {
             line.keeper.standing.tell(&Event::Online);
         }
         if let Some(first) = first.take() {
@@ -211,7 +199,8 @@ pub(super) fn not_responding() -> Failure {
     Failure::new(ErrorCode::Timeout, message)
 }
 
-fn gone_offline() -> Failure {
+/// Why a client is offline that wanted to be.
+pub(super) fn gone_offline() -> Failure {
     Failure::new(ErrorCode::Disconnected, "this client has gone offline")
 }
 

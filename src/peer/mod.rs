@@ -35,7 +35,7 @@ pub use table::{KnownPeer, Offer, Table};
 
 use control::{Keeper, Order, not_responding};
 use route::{Asker, PeerRoute};
-use standing::Standing;
+use standing::{Standing, State};
 
 /// How many wishes may wait for the control connection: a user has one at a time.
 const ORDERS: usize = 16;
@@ -77,7 +77,12 @@ impl Peer {
             let work = move || Ok((tls(&client)?, client.registration_secret()));
             shelf::blocking(work).await?
         };
-        let standing = Arc::new(Standing::new(registration.name, tls, observer));
+        let standing = Arc::new(Standing::new(
+            registration.name,
+            tls,
+            observer,
+            client.options().limit_rate,
+        ));
         let (orders, wanted) = mpsc::channel(ORDERS);
         let keeper = Keeper {
             client,
@@ -86,15 +91,17 @@ impl Peer {
             secret,
             orders: wanted,
             persistent: registration.persistent,
-            given_up: false,
         };
         let (first, registered) = oneshot::channel();
         // Others may come as soon as the server knows the port.
         listener::run(listeners, &standing);
-        let guard = standing.stop.clone();
+        let stop = standing.stop.clone();
         let keeping = tokio::spawn(async move {
-            let _stops = guard.drop_guard();
-            keeper.run(first).await
+            let _stops = stop.clone().drop_guard();
+            tokio::select! {
+                ended = keeper.run(first) => ended,
+                () = stop.cancelled() => control::gone_offline(),
+            }
         });
         let registered = registered.await.unwrap_or_else(|_| Err(not_responding()));
         let peer = Peer {
@@ -134,7 +141,7 @@ impl Peer {
 
     /// Whether the server is known to know it.
     pub fn is_online(&self) -> bool {
-        self.standing.is_online()
+        self.standing.state() == State::Online
     }
 
     /// Whether it has gone offline for good.
@@ -210,6 +217,11 @@ impl Peer {
     /// Goes offline; nobody new is let in from now on. With the name of another client the server
     /// refuses it.
     pub async fn leave(&self, name: Option<PeerName>) -> Result<(), Failure> {
+        if self.standing.state() == State::Gone && name.as_ref().is_none_or(|n| n == self.name()) {
+            // There is nobody to be told; the server finds out by itself.
+            self.standing.stop.cancel();
+            return Ok(());
+        }
         let (answer, left) = oneshot::channel();
         self.order(Order::Leave(name, answer)).await?;
         left.await.unwrap_or_else(|_| Err(not_responding()))
@@ -222,6 +234,10 @@ impl Peer {
     }
 
     async fn order(&self, order: Order) -> Result<(), Failure> {
+        // Nobody waits for a server that is known to be gone.
+        if self.standing.state() == State::Gone {
+            return Err(not_responding());
+        }
         let sent = self.orders.send(order).await;
         sent.map_err(|_| not_responding())
     }

@@ -61,7 +61,7 @@ where
     let greeting = async {
         accept_preface(&mut stream).await?;
         let mut conversation = Conversation {
-            connection: Connection::new(stream, None),
+            connection: Connection::new(stream, standing.throttle.clone()),
             protocol: ServerSession::new(),
         };
         let permit = conversation.admit(standing, key).await?;

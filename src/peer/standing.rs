@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::shelf::{Shelf, invalid_request};
 use super::table::Table;
 use super::{Event, Observer};
-use crate::net::PeerTls;
+use crate::net::{PeerTls, Throttle};
 use crate::protocol::{ErrorCode, Failure, Secret, Terms, Ticket};
 use crate::types::{Digest, FileName, Fingerprint, PeerName};
 
@@ -22,14 +22,28 @@ pub(super) struct Standing {
     /// The key for other clients; without it everything is plaintext.
     pub(super) tls: Option<PeerTls>,
     pub(super) observer: Arc<dyn Observer>,
+    /// How fast files go out, all together.
+    pub(super) throttle: Option<Arc<Throttle>>,
     pub(super) shelf: Shelf,
     pub(super) places: Arc<Semaphore>,
     /// Cancelled when the client goes offline for good.
     pub(super) stop: CancellationToken,
     table: Mutex<Table>,
     admission: Mutex<Option<Admission>>,
-    online: Mutex<bool>,
+    state: Mutex<State>,
     address: Mutex<IpAddr>,
+}
+
+/// What a registered client knows of its server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is to be found out.
+    #[default]
+    Trying,
+    /// The server knows this client.
+    Online,
+    /// The server does not respond, and the user knows that.
+    Gone,
 }
 
 /// By what tickets are known.
@@ -60,8 +74,14 @@ pub(super) struct Permit {
 }
 
 impl Standing {
-    pub(super) fn new(name: PeerName, tls: Option<PeerTls>, observer: Arc<dyn Observer>) -> Self {
+    pub(super) fn new(
+        name: PeerName,
+        tls: Option<PeerTls>,
+        observer: Arc<dyn Observer>,
+        limit_rate: Option<u64>,
+    ) -> Self {
         Standing {
+            throttle: limit_rate.map(|rate| Arc::new(Throttle::new(rate))),
             name,
             tls,
             observer,
@@ -70,7 +90,7 @@ impl Standing {
             stop: CancellationToken::new(),
             table: Mutex::default(),
             admission: Mutex::default(),
-            online: Mutex::default(),
+            state: Mutex::default(),
             address: Mutex::new(Ipv4Addr::UNSPECIFIED.into()),
         }
     }
@@ -83,12 +103,14 @@ impl Standing {
         self.table.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    pub(super) fn is_online(&self) -> bool {
-        *self.online.lock().unwrap_or_else(|e| e.into_inner())
+    pub(super) fn state(&self) -> State {
+        *self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    pub(super) fn set_online(&self, online: bool) {
-        *self.online.lock().unwrap_or_else(|e| e.into_inner()) = online;
+    /// Notes how things are; returns how they were.
+    pub(super) fn turn(&self, now: State) -> State {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        std::mem::replace(&mut *state, now)
     }
 
     /// Where the server sees this client.
@@ -159,7 +181,7 @@ mod tests {
     const KEY: Secret = Secret([1; 32]);
 
     fn standing() -> Standing {
-        let standing = Standing::new("B".parse().unwrap(), None, Arc::new(Nobody));
+        let standing = Standing::new("B".parse().unwrap(), None, Arc::new(Nobody), None);
         standing.admit_by(Admission {
             key: KEY,
             clock: 1_000_000,
@@ -206,7 +228,7 @@ mod tests {
         let forged = Ticket::new(terms(), &Secret([2; 32])).unwrap();
         assert!(standing.check(&forged, key).is_err());
         // Before it has registered a client lets nobody in.
-        let fresh = Standing::new("B".parse().unwrap(), None, Arc::new(Nobody));
+        let fresh = Standing::new("B".parse().unwrap(), None, Arc::new(Nobody), None);
         let ticket = Ticket::new(terms(), &KEY).unwrap();
         assert!(fresh.check(&ticket, key).is_err());
     }

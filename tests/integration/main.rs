@@ -28,6 +28,7 @@ mod logins;
 mod measure;
 #[cfg(unix)]
 mod negotiated;
+mod peers;
 #[cfg(unix)]
 mod private_files;
 #[cfg(unix)]

@@ -2,7 +2,7 @@
 //! are too slow or deaf: `deadlines`.)
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use fileshare::protocol::ErrorCode;
@@ -14,7 +14,8 @@ use super::operations::{fixed, is_cut, perform};
 use super::races::{get, put};
 use super::site::{Server, Site, client};
 use super::{oracle, runtime, skipped};
-use crate::harness::{CLIENT, SERVER, clean};
+use crate::harness::{CLIENT, SERVER};
+use crate::tools::namespace::Namespace;
 use crate::tools::proxy::{Fault, Proxy};
 
 #[test]
@@ -135,69 +136,23 @@ fn a_connection_that_stalls_is_given_up_by_both_sides() {
     }
 }
 
-/// A network of its own, in which only its own loopback is; removed when dropped.
-struct Namespace(String);
-
-impl Namespace {
-    /// `None` where none can be made.
-    fn make(what: &str) -> Option<Self> {
-        let name = format!("fileshare-{what}-{}", std::process::id());
-        let made = Command::new("ip")
-            .args(["netns", "add", &name])
-            .stderr(Stdio::null())
-            .status();
-        if !made.is_ok_and(|status| status.success()) {
-            return None;
-        }
-        let namespace = Namespace(name);
-        let up = namespace.run("ip", &["link", "set", "lo", "up"]);
-        up.then_some(namespace)
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = clean("ip");
-        command.args(["netns", "exec", &self.0, program]);
-        command
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> bool {
-        let mut command = self.command(program);
-        let status = command.args(arguments).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    }
-
-    /// From now on arriving packets meet this rule of nftables, and no other one.
-    fn rule(&self, rule: &str) -> bool {
-        let chain = "{ type filter hook input priority 0; }";
-        self.run("nft", &["flush", "ruleset"])
-            && self.run("nft", &["add", "table", "inet", "faults"])
-            && self.run("nft", &["add", "chain", "inet", "faults", "in", chain])
-            && self.run("nft", &["add", "rule", "inet", "faults", "in", rule])
-    }
-
-    fn client(&self, server: &Server, folder: &Path, arguments: &[&str]) -> Child {
-        self.command(CLIENT)
-            .args([
-                "--plaintext",
-                "--retries",
-                "0",
-                "--server",
-                &server.address(),
-            ])
-            .args(arguments)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
+fn client_in(network: &Namespace, server: &Server, folder: &Path, arguments: &[&str]) -> Child {
+    network
+        .command(CLIENT)
+        .args([
+            "--plaintext",
+            "--retries",
+            "0",
+            "--server",
+            &server.address(),
+        ])
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 #[test]
@@ -214,7 +169,7 @@ fn a_network_that_goes_silent_is_noticed_by_both_sides() {
     let slowly = ["--limit-rate", "2M"];
     let clients = [["put", "up"], ["get", "down"]].map(|command| {
         let arguments = [&slowly[..], &command].concat();
-        network.client(&server, &site.desk(), &arguments)
+        client_in(&network, &server, &site.desk(), &arguments)
     });
     let soon = Instant::now() + Duration::from_secs(20);
     becomes("both are connected", soon, || {
@@ -237,7 +192,7 @@ fn a_network_that_goes_silent_is_noticed_by_both_sides() {
     assert!(!site.desk().join("down").exists());
     // The same rule for nothing: everything works again.
     assert!(network.rule("accept"));
-    let mut again = network.client(&server, &site.desk(), &["put", "up"]);
+    let mut again = client_in(&network, &server, &site.desk(), &["put", "up"]);
     assert!(again.wait().unwrap().success());
     assert!(std::fs::read(site.root().join("up")).unwrap() == *content.bytes);
 }
@@ -258,7 +213,7 @@ fn a_network_that_loses_packets_is_slow_and_right() {
     let content = Content::new(1, 2_000_000);
     std::fs::write(site.desk().join("file"), &*content.bytes).unwrap();
     for arguments in [&["put", "file"][..], &["get", "file", "-o", "back"]] {
-        let mut client = network.client(&server, &site.desk(), arguments);
+        let mut client = client_in(&network, &server, &site.desk(), arguments);
         let deadline = Instant::now() + Duration::from_secs(120);
         let status = loop {
             if let Some(status) = client.try_wait().unwrap() {

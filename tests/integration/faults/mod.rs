@@ -24,7 +24,7 @@ use std::io::Write;
 
 /// Says that a test cannot run here. Where `FILESHARE_FAULTS=required` stands in the environment
 /// (as in `.ci/run`) that is a failure.
-fn skipped(why: &str) {
+pub fn skipped(why: &str) {
     assert!(
         std::env::var("FILESHARE_FAULTS").as_deref() != Ok("required"),
         "cannot be skipped: {why}"

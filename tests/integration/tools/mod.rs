@@ -5,10 +5,13 @@
 //! - [`evil_server`]: a server that greets properly and then says whatever a test wants.
 //! - [`proxy`]: a wire that cuts, flips bits, stalls, and writes byte by byte.
 //! - [`names`]: the names that could leave the root, fool a terminal or trip another system.
+//! - `namespace`: networks of their own, with wires and firewalls between them.
 //! - [`surroundings`]: a root with something to lose all around it.
 
 pub mod evil_server;
 pub mod names;
+#[cfg(target_os = "linux")]
+pub mod namespace;
 pub mod proxy;
 #[cfg(unix)]
 pub mod surroundings;
