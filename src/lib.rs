@@ -6,7 +6,8 @@
 //! A program that wants to move files needs two of the rooms below: [`client`] for
 //! [`Client`](client::Client), the typed API behind everything that the terminal can do, and
 //! [`types`] for the words it speaks ([`FileName`](types::FileName), [`Entry`](types::Entry) …).
-//! One that wants to serve a folder needs [`store`] and [`server`]. The others are what these
+//! [`peer`] makes a client one that others can fetch files from. A program that wants to serve a
+//! folder needs [`store`] and [`server`]. The others are what these
 //! stand on; `docs/ARCHITECTURE.md` says who may know whom, `docs/PROTOCOL.md` what goes over the
 //! wire.
 //!

@@ -1,29 +1,19 @@
-//! The connection on which a registered client is there: what it says, what it is told, and what it
-//! does when nobody answers.
+//! The connection on which a registered client is there: what it says, and what it is told.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant as Moment, interval, sleep, timeout_at};
+use tokio::time::{Instant as Moment, interval, timeout_at};
 use tracing::debug;
 
-use super::standing::{Admission, Standing, State};
+use super::keeper::{ACKNOWLEDGEMENT, Ended, Keeper, Order, TRIES, ended, not_responding};
+use super::standing::Admission;
 use super::table::Taken;
 use super::{Event, listener};
-use crate::client::{Client, Control};
+use crate::client::Control;
 use crate::protocol::message::{ClientBody, ServerBody, ServerMessage, WireOffered};
 use crate::protocol::session::Answer;
 use crate::protocol::{ErrorCode, Failure, Secret};
-use crate::types::PeerName;
-
-/// How long an acknowledgement may take before the message is sent again (contract section 8).
-const ACKNOWLEDGEMENT: Duration = Duration::from_millis(500);
-
-/// How often a message is sent again, and a lost connection made again, before the server counts as
-/// gone.
-const TRIES: u32 = 3;
 
 /// How long a server may take, beyond that, to find out that a client that had a name is gone.
 const VACATING: Duration = Duration::from_millis(1500);
@@ -32,14 +22,6 @@ const VACATING: Duration = Duration::from_millis(1500);
 /// not heard of for 12 s.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long a lost connection may take to come back each time; the first one takes as long as the
-/// user allows.
-const REDIAL: Duration = Duration::from_secs(5);
-
-/// Between two tries of a client that has lost its server: about this long, each client another
-/// time, so that five hundred of them are back within 10 s and not all at once.
-const PAUSE: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_millis(2500);
-
 /// The most bytes of names in one message of offers: with what comes around them it stays below the
 /// limit of a message.
 const OFFER_BYTES: usize = 32 * 1024;
@@ -47,175 +29,27 @@ const OFFER_BYTES: usize = 32 * 1024;
 /// The most offers in one message.
 const OFFER_FILES: usize = 256;
 
-/// What the user of a registered client wants.
-pub(super) enum Order {
-    /// This request made; `Refused` is a failure.
-    Ask(
-        Box<ClientBody>,
-        oneshot::Sender<Result<ServerBody, Failure>>,
-    ),
-    /// The table as it is now.
-    Refresh(oneshot::Sender<Result<(), Failure>>),
-    /// To go offline, if this is the name of this client.
-    Leave(Option<PeerName>, oneshot::Sender<Result<(), Failure>>),
-}
-
-/// Keeps a client registered.
-pub(super) struct Keeper {
-    pub(super) client: Client,
-    pub(super) standing: Arc<Standing>,
-    pub(super) port: u16,
-    pub(super) secret: Secret,
-    pub(super) orders: mpsc::Receiver<Order>,
-    /// Whether it comes back when the server was gone.
-    pub(super) persistent: bool,
-}
-
-/// Why a connection ended.
-enum Ended {
-    /// The client has gone offline.
-    Left,
-    /// The connection is lost; it may be made again.
-    Lost(Failure),
-    /// The server does not want this client.
-    SentAway(Failure),
-}
-
-impl Keeper {
-    /// Registers, tells `first` how that went, and stays registered until somebody wants it to end.
-    /// Returns why it could not stay.
-    pub(super) async fn run(mut self, first: oneshot::Sender<Result<(), Failure>>) -> Failure {
-        let mut first = Some(first);
-        let mut tries = 0;
-        loop {
-            let ended = self.connect(&mut first).await;
-            if self.standing.state() == State::Online {
-                self.standing.turn(State::Trying);
-                tries = 0;
-            }
-            let is_first = first.is_some();
-            let failure = match ended {
-                Ended::Left => return gone_offline(),
-                Ended::SentAway(failure) => {
-                    match first.take() {
-                        Some(first) => drop(first.send(Err(failure.clone()))),
-                        None => self.standing.tell(&Event::SentAway(failure.clone())),
-                    }
-                    return failure;
-                }
-                Ended::Lost(failure) => failure,
-            };
-            debug!(%failure, "lost the server");
-            if let Some(first) = first.take() {
-                let _ = first.send(Err(failure.clone()));
-            }
-            let is_gone = self.standing.state() == State::Gone;
-            if is_first && !(is_gone && self.persistent) {
-                return failure;
-            }
-            tries += 1;
-            if !is_gone && tries <= TRIES {
-                self.standing.tell(&Event::Retrying(tries));
-                sleep(ACKNOWLEDGEMENT).await;
-                continue;
-            }
-            self.give_up();
-            if !self.persistent {
-                return not_responding();
-            }
-            if self.wait().await {
-                return gone_offline();
-            }
-        }
-    }
-
-    fn give_up(&self) {
-        if self.standing.turn(State::Gone) != State::Gone {
-            self.standing.tell(&Event::NotResponding);
-        }
-    }
-
-    /// Waits before the next try; whoever had wanted something before it was clear that the server
-    /// is gone hears so. Returns whether nobody is left who could want anything.
-    async fn wait(&mut self) -> bool {
-        let pause = rand::random_range(PAUSE.start.as_millis()..PAUSE.end.as_millis());
-        let until = Moment::now() + Duration::from_millis(u64::try_from(pause).unwrap_or(1000));
-        loop {
-            let order = match timeout_at(until, self.orders.recv()).await {
-                Err(_) => return false,
-                Ok(None) => return true,
-                Ok(Some(order)) => order,
-            };
-            match order {
-                Order::Ask(_, answer) => drop(answer.send(Err(not_responding()))),
-                Order::Refresh(answer) => drop(answer.send(Err(not_responding()))),
-                Order::Leave(_, answer) => drop(answer.send(Err(not_responding()))),
-            }
-        }
-    }
-
-    /// One connection, from its beginning to its end.
-    async fn connect(&mut self, first: &mut Option<oneshot::Sender<Result<(), Failure>>>) -> Ended {
-        let patience = match first {
-            Some(_) => Duration::MAX,
-            None => REDIAL,
-        };
-        let control = match self.client.control(patience).await {
-            Ok(control) => control,
-            Err(failure) => return ended(failure),
-        };
-        let mut line = Line {
-            control,
-            keeper: self,
-            missed: false,
-            probed: false,
-        };
-        if let Err(ended) = line.register().await {
-            return ended;
-        }
-        if line.keeper.standing.turn(State::Online) == State::Gone {
-            line.keeper.standing.tell(&Event::Online);
-        }
-        if let Some(first) = first.take() {
-            let _ = first.send(Ok(()));
-        }
-        line.stay().await
-    }
-}
-
-/// Whether a failure to connect may mend itself.
-fn ended(failure: Failure) -> Ended {
-    match failure.code {
-        ErrorCode::Unreachable | ErrorCode::Timeout | ErrorCode::Disconnected | ErrorCode::Busy => {
-            Ended::Lost(failure)
-        }
-        _ => Ended::SentAway(failure),
-    }
-}
-
-/// What whoever asks is told while the server is gone.
-pub(super) fn not_responding() -> Failure {
-    let message = "the server does not respond, and this client is offline until it does";
-    Failure::new(ErrorCode::Timeout, message)
-}
-
-/// Why a client is offline that wanted to be.
-pub(super) fn gone_offline() -> Failure {
-    Failure::new(ErrorCode::Disconnected, "this client has gone offline")
-}
-
 /// A keeper with a connection.
-struct Line<'a> {
+pub(super) struct Line<'a> {
     control: Control,
-    keeper: &'a mut Keeper,
+    pub(super) keeper: &'a mut Keeper,
     /// Whether a part of the table was missed.
     missed: bool,
     /// Whether the server wants to hear something.
     probed: bool,
 }
 
-impl Line<'_> {
-    async fn register(&mut self) -> Result<(), Ended> {
+impl<'a> Line<'a> {
+    pub(super) fn new(control: Control, keeper: &'a mut Keeper) -> Self {
+        Line {
+            control,
+            keeper,
+            missed: false,
+            probed: false,
+        }
+    }
+
+    pub(super) async fn register(&mut self) -> Result<(), Ended> {
         let standing = self.keeper.standing.clone();
         let request = ClientBody::Register {
             name: standing.name.as_str().to_owned(),
@@ -255,7 +89,7 @@ impl Line<'_> {
     }
 
     /// Listens and does what is asked for, to the end of the connection.
-    async fn stay(&mut self) -> Ended {
+    pub(super) async fn stay(&mut self) -> Ended {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.reset();
         loop {
@@ -472,4 +306,33 @@ pub(super) fn pages(files: Vec<WireOffered>) -> Vec<Vec<WireOffered>> {
         }
     }
     pages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::WireDigest;
+    use crate::protocol::codec;
+    use crate::protocol::limits::MAX_MESSAGE_BODY;
+    use crate::types::Digest;
+
+    #[test]
+    fn offers_fit_into_messages_whatever_they_are_called() {
+        let file = |name: String| WireOffered {
+            name,
+            size: u64::MAX,
+            id: WireDigest::from(Digest::Md5([7; 16])),
+        };
+        for (length, files) in [(1, 3000), (255, 3000), (4096, 50)] {
+            let files = (0..files).map(|n| file(format!("{n:0>length$}"))).collect();
+            let pages = pages(files);
+            for page in &pages {
+                let files = page.clone();
+                let mut bytes = Vec::new();
+                codec::encode(&ClientBody::Offer { files }, &mut bytes, MAX_MESSAGE_BODY).unwrap();
+            }
+            assert!(pages.len() < 60, "{}", pages.len());
+        }
+        assert!(pages(vec![]).is_empty());
+    }
 }

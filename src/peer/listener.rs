@@ -33,11 +33,16 @@ pub(super) fn open(port: Option<u16>) -> Result<(Vec<TcpListener>, u16), Failure
 
 fn unusable(address: SocketAddr, error: &io::Error) -> Failure {
     let port = address.port();
-    let message = match error.kind() {
-        io::ErrorKind::AddrInUse => format!("port {port} is in use on {}", address.ip()),
-        _ => format!("cannot listen on {address}: {error}"),
-    };
-    Failure::new(ErrorCode::Io, message)
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let message = format!("port {port} is in use on {}", address.ip());
+            Failure::new(ErrorCode::InvalidPort, message)
+        }
+        _ => Failure::new(
+            ErrorCode::Io,
+            format!("cannot listen on {address}: {error}"),
+        ),
+    }
 }
 
 /// Lets other clients in until this one goes offline.

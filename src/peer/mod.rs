@@ -1,13 +1,15 @@
 //! A registered client: it is known to others by a name, offers files out of a folder of its own,
 //! serves them, and fetches those of others, straight from one to the other.
 //!
-//! It is a client and more. `control` keeps its connection to the server, on which it is there;
+//! It is a client and more. `keeper` keeps its connection to the server, on which it is there, and
+//! `control` is what is said on it;
 //! `listener` lets in others, and `provision` serves one of them; `standing` is what these share,
 //! with the `shelf` of what is offered and the `table` of what others offer. `route` is the way to a
 //! file of somebody else; the client's own download goes along it.
 
 mod control;
 mod event;
+mod keeper;
 mod key;
 mod listener;
 mod provision;
@@ -33,7 +35,7 @@ pub use event::{Event, Observer};
 pub use shelf::{Directory, Hashed, hash};
 pub use table::{KnownPeer, Offer, Table};
 
-use control::{Keeper, Order, not_responding};
+use keeper::{Keeper, Order, not_responding};
 use route::{Asker, PeerRoute};
 use standing::{Standing, State};
 
@@ -100,7 +102,7 @@ impl Peer {
             let _stops = stop.clone().drop_guard();
             tokio::select! {
                 ended = keeper.run(first) => ended,
-                () = stop.cancelled() => control::gone_offline(),
+                () = stop.cancelled() => keeper::gone_offline(),
             }
         });
         let registered = registered.await.unwrap_or_else(|_| Err(not_responding()));
@@ -112,7 +114,7 @@ impl Peer {
         };
         match registered {
             Ok(()) => Ok((peer, None)),
-            Err(failure) if registration.persistent && !peer.has_ended() => {
+            Err(failure) if registration.persistent && peer.standing.state() == State::Gone => {
                 Ok((peer, Some(failure)))
             }
             Err(failure) => Err(failure),

@@ -213,6 +213,10 @@ impl Shelf {
 }
 
 fn open(directory: &Directory, name: &FileName) -> Result<(File, FileFacts), Failure> {
+    if name.as_str() != name.leaf() {
+        let message = format!("{name}: only files directly in the folder can be offered");
+        return Err(Failure::new(ErrorCode::Usage, message));
+    }
     let opened = directory.folder.open_file(name.as_str());
     opened.map_err(|error| {
         let code = match error.kind() {
@@ -378,7 +382,8 @@ mod tests {
         std::os::unix::fs::symlink("a", dir.path().join("link")).unwrap();
         let directory = Directory::open(dir.path()).unwrap();
         assert_eq!(directory.files().unwrap(), [name("a"), name("b")]);
-        for wrong in ["link", "folder", "none"] {
+        fs::write(dir.path().join("folder/in"), "x").unwrap();
+        for wrong in ["link", "folder", "none", "folder/in"] {
             let hashed = hash(&directory, &name(wrong), 0, &Silent).await;
             assert!(hashed.is_err(), "{wrong}");
         }

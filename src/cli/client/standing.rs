@@ -42,9 +42,8 @@ impl Session {
     /// Registers under a name, listening on a port. Says so.
     pub async fn register(&mut self, name: &str, port: Option<&str>) -> Result<Peer, Failure> {
         let output = self.output.clone();
-        let port = port.map(parse_port).transpose().inspect_err(|_| {
-            output.message("[Invalid client TCP port]\n");
-        })?;
+        let port = port.map(parse_port).transpose();
+        let port = port.map_err(|failure| refused(&output, failure))?;
         let name: PeerName = name.parse().map_err(|error| {
             let message = format!("invalid name '{}': {error}", Printable(name));
             Failure::new(ErrorCode::InvalidName, message).advise("choose another name")
@@ -60,7 +59,7 @@ impl Session {
         };
         let announcer = Arc::new(Announcer(output.clone()));
         let registered = Peer::register(&self.client, registration, announcer).await;
-        let (peer, failure) = registered.map_err(|failure| refused(&output, &name, failure))?;
+        let (peer, failure) = registered.map_err(|failure| refused(&output, failure.into()))?;
         self.standing.peer = Some(peer.clone());
         match failure {
             Some(failure) => Err(Failure::from(failure)),
@@ -77,20 +76,26 @@ impl Session {
     }
 }
 
-fn refused(output: &Output, name: &PeerName, failure: crate::protocol::Failure) -> Failure {
-    if failure.code != ErrorCode::AlreadyExists {
-        return Failure::from(failure);
+/// The failure of a registration; what everybody knows it by is said before it.
+fn refused(output: &Output, failure: Failure) -> Failure {
+    match failure.code {
+        ErrorCode::AlreadyExists => {
+            output.message(&format!("[Registration rejected: {failure}]\n"));
+            failure.advise("choose another name, or wait until that client is offline")
+        }
+        ErrorCode::InvalidPort => {
+            output.message("[Invalid client TCP port]\n");
+            failure.advise("choose another one from 1024 to 65535, or leave it to the system")
+        }
+        _ => failure,
     }
-    output.message(&format!("[Registration rejected: {failure}]\n"));
-    let message = format!("another client that is online is called {name}");
-    Failure::new(failure.code, message).advise("choose another name")
 }
 
 fn parse_port(text: &str) -> Result<u16, Failure> {
     let port = text.parse().ok().filter(|port| *port >= 1024);
     port.ok_or_else(|| {
         let message = format!("'{}' is no port to listen on", Printable(text));
-        Failure::new(ErrorCode::InvalidPort, message).advise("choose one from 1024 to 65535")
+        Failure::new(ErrorCode::InvalidPort, message)
     })
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Desk, becomes};
-use crate::harness::{RunningServer, serve, serve_in, text};
+use super::{Desk, Running, becomes};
+use crate::harness::{RunningServer, noise, serve, serve_in, text};
 
 fn again(root: &Path, port: u16) -> RunningServer {
     serve_in(Path::new("."), &["--port", &port.to_string(), text(root)])
@@ -133,4 +133,35 @@ fn a_client_that_registers_at_a_server_that_hangs_says_so_and_comes_back() {
     let other = Desk::new();
     let (code, _, _) = other.run(&server, &["register", "B"]);
     assert_eq!(code, 6);
+}
+
+/// What came of a file before its owner was killed need not come again.
+#[test]
+fn a_download_goes_on_where_its_owner_was_killed() {
+    let root = tempfile::tempdir().unwrap();
+    let server = serve(root.path(), &[]);
+    let (b, c) = (Desk::new(), Desk::new());
+    let large = noise(9, 12_000_000);
+    let shelf = b.shelf(&[("large", &large)]);
+    let slowly = ["--limit-rate", "3M", "offer", "--name", "B", "--dir"];
+    let arguments = [&slowly[..], &[shelf.to_str().unwrap()]].concat();
+    let mut provider = Running::start(b.client(&server, &arguments));
+    provider.says("[Offer Message received by Server.]");
+    let request = ["--retries", "0", "request", "large", "B"];
+    let mut first = Running::start(c.client(&server, &request));
+    first.says("< Downloading large... >");
+    let part = c.path().join(".fileshare-large.part");
+    becomes("some of it is there", || {
+        std::fs::metadata(&part).is_ok_and(|part| part.len() > 3_000_000)
+    });
+    drop(provider);
+    let (status, _) = first.end();
+    assert_eq!(status.code(), Some(3));
+    assert!(!c.path().join("large").exists());
+    let _provider = b.offer(&server, "B", &[]);
+    let (code, _, said) = c.run(&server, &["request", "large", "B"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("large: going on at "), "{said}");
+    assert!(c.read("large") == large);
+    assert!(!part.exists());
 }
