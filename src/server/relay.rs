@@ -132,8 +132,11 @@ impl Relays {
             accepted,
             permit: Some(permit),
         };
-        let address = address.into();
-        match registry.send(session, ServerBody::RelayWanted { id, address }) {
+        let sent = registry.send(session, |owner| ServerBody::RelayWanted {
+            id,
+            address: owner.show(address).into(),
+        });
+        match sent {
             true => Ok(wanted),
             false => Err(unreachable()),
         }

@@ -32,7 +32,7 @@ pub(super) async fn run(
         confined: context.options.confined,
         user,
         role: role.level(),
-        capabilities: Vec::new(),
+        capabilities: capabilities(context),
         unhashed_files: facts.unhashed_files,
         unhashed_bytes: facts.unhashed_bytes,
         left_out_links: facts.left_out.links,
@@ -52,4 +52,13 @@ pub(super) async fn run(
             .map(|name| name.as_str().to_owned())
             .collect(),
     })))
+}
+
+/// What this server can do beyond the first version; docs/PROTOCOL.md has the words.
+fn capabilities(context: &Context) -> Vec<String> {
+    let words = [("peers", true), ("relay", context.options.relay.allowed)];
+    words
+        .into_iter()
+        .filter_map(|(word, has)| has.then(|| word.to_owned()))
+        .collect()
 }

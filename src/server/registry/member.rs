@@ -139,6 +139,7 @@ impl Member {
         let heard = watch::Sender::new(0);
         let line = Line {
             session: self.session.clone(),
+            viewer: self.viewer,
             events: sender,
             heard: heard.subscribe(),
         };

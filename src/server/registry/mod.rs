@@ -56,6 +56,7 @@ struct Inner {
 #[derive(Clone)]
 struct Line {
     session: Arc<Session>,
+    viewer: Viewer,
     events: mpsc::Sender<ServerBody>,
     /// Counts what was heard of it.
     heard: watch::Receiver<u64>,
@@ -94,10 +95,11 @@ impl Registry {
         Some((online.session, online.ticket_key))
     }
 
-    /// Tells the client that is registered in this session of something. Whether it will hear.
-    pub(super) fn send(&self, session: u64, event: ServerBody) -> bool {
+    /// Tells the client that is registered in this session of something, as that client sees it.
+    /// Whether it will hear.
+    pub(super) fn send(&self, session: u64, event: impl FnOnce(Viewer) -> ServerBody) -> bool {
         let line = self.inner().lines.get(&session).cloned();
-        line.is_some_and(|line| line.events.try_send(event).is_ok())
+        line.is_some_and(|line| line.events.try_send(event(line.viewer)).is_ok())
     }
 
     /// What has changed since, of the table with this epoch.

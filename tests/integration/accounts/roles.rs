@@ -1,5 +1,6 @@
 use fileshare::access::Role;
 use fileshare::digest::Hasher;
+use fileshare::protocol::Secret;
 use fileshare::protocol::message::{
     ClientBody, FileMessage, ServerBody, ServerMessage, UploadResult, Verdict, WireConflict,
 };
@@ -41,6 +42,18 @@ fn requests() -> Vec<(ClientBody, Role)> {
         version: 1,
         dry_run: true,
     };
+    let ticket = ClientBody::Ticket {
+        owner: "B".to_owned(),
+        file: "a".to_owned(),
+        key: None,
+    };
+    // No transfers come after it.
+    let register = ClientBody::Register {
+        name: "B".to_owned(),
+        port: 1401,
+        key: None,
+        secret: Secret([7; 32]),
+    };
     vec![
         (ClientBody::Ping, Role::None),
         (ClientBody::Info, Role::Reader),
@@ -56,6 +69,12 @@ fn requests() -> Vec<(ClientBody, Role)> {
         (ClientBody::Upload { files: 2 }, Role::Contributor),
         (ClientBody::Sessions, Role::Admin),
         (ClientBody::Kick { id: 99 }, Role::Admin),
+        (ClientBody::Table { epoch: 0, since: 0 }, Role::Reader),
+        (ticket, Role::Reader),
+        (register, Role::Contributor),
+        (ClientBody::Offer { files: vec![] }, Role::Contributor),
+        (ClientBody::Withdraw { names: vec![] }, Role::Contributor),
+        (ClientBody::Deregister { name: None }, Role::Contributor),
     ]
 }
 
@@ -308,4 +327,43 @@ async fn wait_for_staging(world: &World) {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     panic!("nothing was staged");
+}
+
+/// Whoever registers has to be a contributor for as long as he is there.
+#[tokio::test]
+async fn who_may_no_longer_register_is_offline_as_soon_as_he_says_anything() {
+    let world = World::new(&[("bob", Role::Contributor), ("eve", Role::Reader)], None);
+    let mut bob = world.user("bob").await;
+    let mut eve = world.user("eve").await;
+    let register = ClientBody::Register {
+        name: "B".to_owned(),
+        port: 1401,
+        key: None,
+        secret: Secret([7; 32]),
+    };
+    assert!(matches!(
+        bob.ask(1, register).await,
+        ServerBody::Registered { .. }
+    ));
+    let online = async |eve: &mut RawClient, number| {
+        let table = eve
+            .ask(number, ClientBody::Table { epoch: 0, since: 0 })
+            .await;
+        let ServerBody::Table { peers, .. } = table else {
+            panic!("{table:?}");
+        };
+        peers.iter().any(|peer| peer.online)
+    };
+    assert!(online(&mut eve, 1).await);
+    let name = "bob".parse().unwrap();
+    world.accounts.set_role(&name, Role::Reader).unwrap();
+    bob.send(2, ClientBody::Ping).await;
+    let answer = loop {
+        let message = bob.receive().await.unwrap();
+        if message.number == 2 {
+            break message.body;
+        }
+    };
+    assert_eq!(refusal(&answer).unwrap().0, FORBIDDEN);
+    assert!(!online(&mut eve, 2).await);
 }

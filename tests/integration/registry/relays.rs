@@ -5,11 +5,13 @@ use fileshare::protocol::message::{ClientBody, ServerBody};
 use fileshare::protocol::{Secret, Ticket};
 use fileshare::server::{RelayOptions, Server, ServerOptions};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::tickets::{ticket, wanted};
 use super::{Guest, refusal, server, server_with};
+use crate::harness::serve_plaintext;
 use crate::wire::{PIPE_ORIGIN, RawClient, encoded};
 
 /// Longer than any wait of the server that a test does not mean to see.
@@ -79,9 +81,13 @@ impl Pair {
 
 /// A connection on which nothing but this request is made.
 async fn say(server: &Server, body: ClientBody) -> DuplexStream {
-    let (mut near, far) = tokio::io::duplex(1021);
+    let (near, far) = tokio::io::duplex(1021);
     let server = server.clone();
     tokio::spawn(async move { server.converse(far, PIPE_ORIGIN).await });
+    say_over(near, body).await
+}
+
+async fn say_over<S: AsyncRead + AsyncWrite + Unpin>(mut near: S, body: ClientBody) -> S {
     let hello = ClientBody::Hello {
         software: "test".to_owned(),
         login: None,
@@ -104,7 +110,7 @@ async fn say(server: &Server, body: ClientBody) -> DuplexStream {
 }
 
 /// The next message; not a byte of what follows it is read.
-async fn answer(stream: &mut DuplexStream) -> ServerBody {
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> ServerBody {
     loop {
         let mut header = [0; 5];
         stream.read_exact(&mut header).await.unwrap();
@@ -351,4 +357,43 @@ async fn what_looks_like_a_frame_is_relayed_too() {
     hasty.send(1, ClientBody::Relay(pair.ticket.clone())).await;
     hasty.send(2, ClientBody::Ping).await;
     pair.wanted().await;
+}
+
+/// A server that is told to stop lets a relay come to its end.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_outlives_the_order_to_stop_for_a_while() {
+    let root = tempfile::tempdir().unwrap();
+    let mut server = serve_plaintext(root.path(), &[]);
+    let mut owner = Guest::of(RawClient::dial(&server).await);
+    owner.register("B").await;
+    owner.offer(&["foo"]).await;
+    let ticket = ticket(owner.ask(wanted("B", "foo")).await);
+    let dial = async || TcpStream::connect(server.address()).await.unwrap();
+    let relay = say_over(dial().await, ClientBody::Relay(ticket));
+    let wanted = async {
+        loop {
+            if let ServerBody::RelayWanted { id, .. } = owner.event().await {
+                return say_over(dial().await, ClientBody::RelayAccept { id }).await;
+            }
+        }
+    };
+    let (mut near, mut far) = tokio::join!(relay, wanted);
+    for stream in [&mut near, &mut far] {
+        assert_eq!(answer(stream).await, ServerBody::Relaying);
+    }
+    server.signal(rustix::process::Signal::TERM);
+    for round in 0..20 {
+        near.write_u8(round).await.unwrap();
+        assert_eq!(far.read_u8().await.unwrap(), round);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        TcpStream::connect(server.address()).await.is_err(),
+        "stopping"
+    );
+    drop(near);
+    assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0);
+    drop(far);
+    assert!(server.wait().success());
 }

@@ -1,5 +1,6 @@
 //! The server goes and comes back while many clients are registered: real processes.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -9,16 +10,24 @@ use tempfile::TempDir;
 
 use crate::harness::{RunningServer, serve, serve_in, text};
 
-const CLIENTS: usize = 8;
+const CLIENTS: usize = 12;
 
-/// A client that offers a file until it is dropped.
+/// How long the server is gone: longer than a client waits for an acknowledgement.
+const GONE: Duration = Duration::from_secs(3);
+
+/// A client that has registered, offers a file, and waits for more lines until it is dropped.
 struct Offering(Child);
 
 impl Offering {
     fn start(server: &RunningServer, desk: &Path, name: &str) -> Self {
-        let mut command = server.client(desk, &["offer", "--name", name, "--dir", ".", "file"]);
+        let mut command = server.client(desk, &[]);
+        command.stdin(Stdio::piped());
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        Offering(command.spawn().unwrap())
+        let mut child = command.spawn().unwrap();
+        let lines = format!("register {name}\nsetdir .\noffer file\n");
+        let stdin = child.stdin.as_mut().unwrap();
+        stdin.write_all(lines.as_bytes()).unwrap();
+        Offering(child)
     }
 }
 
@@ -71,6 +80,7 @@ fn who_was_registered_is_back_by_himself_within_10_s() {
         let port = server.port.to_string();
         server.signal(signal);
         server.wait();
+        std::thread::sleep(GONE);
         let again = serve_in(Path::new("."), &["--port", &port, text(root.path())]);
         gone.push(std::mem::replace(&mut server, again));
         let back = until_offered(&server, &config, desk.path(), CLIENTS);

@@ -1,6 +1,6 @@
 use fileshare::access::Role;
-use fileshare::protocol::Ticket;
 use fileshare::protocol::message::{ClientBody, ServerBody};
+use fileshare::protocol::{Secret, Ticket};
 use fileshare::server::ServerOptions;
 
 use super::{Guest, id, refusal, server, server_with};
@@ -128,6 +128,11 @@ async fn a_reader_asks_and_does_not_register() {
     assert!(words.contains("needs the role contributor"), "{words}");
     assert_eq!(guest.table().await.peers, []);
     assert_eq!(refusal(guest.ask(wanted("B", "foo")).await).0, 30);
+    let accept = ClientBody::RelayAccept {
+        id: Secret([1; 32]),
+    };
+    let mut another = Guest::new(&server).await;
+    assert_eq!(refusal(another.ask(accept).await).0, 41);
 }
 
 /// There is no word in any message by which a client could say where somebody is: an offer leads
