@@ -22,13 +22,23 @@ pub struct Bars {
     drawn: Mutex<Drawn>,
 }
 
+/// A file that is smaller than this, in bytes, gets no bar of its own beside that of the whole: it
+/// would be gone before anybody has read it, and drawing it takes longer than sending it.
+const SMALL: u64 = 1024 * 1024;
+
 #[derive(Default)]
 struct Drawn {
     closed: bool,
     whole: Option<ProgressBar>,
-    running: HashMap<u32, ProgressBar>,
+    running: HashMap<u32, Running>,
     files: u64,
     finished: u64,
+}
+
+/// A file that has begun.
+struct Running {
+    bar: Option<ProgressBar>,
+    position: u64,
 }
 
 impl Bars {
@@ -82,26 +92,31 @@ impl Progress for Bars {
         if !self.shown {
             return;
         }
-        let bar = match size {
-            Some(size) => ProgressBar::new(size).with_style(style(FILE)),
-            None => ProgressBar::no_length().with_style(style(STREAM)),
-        };
         let mut drawn = self.drawn();
         if drawn.closed {
             return;
         }
-        let bar = self.output.bars().add(bar).with_message(label.to_owned());
-        bar.set_position(offset);
-        // So that a rate is not made of what was there already.
-        bar.reset_eta();
-        let earlier = drawn.running.insert(index, bar);
+        let is_small = drawn.whole.is_some() && size.is_some_and(|size| size < SMALL);
+        let bar = (!is_small).then(|| {
+            let bar = match size {
+                Some(size) => ProgressBar::new(size).with_style(style(FILE)),
+                None => ProgressBar::no_length().with_style(style(STREAM)),
+            };
+            let bar = self.output.bars().add(bar).with_message(label.to_owned());
+            bar.set_position(offset);
+            // So that a rate is not made of what was there already.
+            bar.reset_eta();
+            bar
+        });
+        let position = offset;
+        let earlier = drawn.running.insert(index, Running { bar, position });
         if let Some(whole) = &drawn.whole {
             // What was sent before a cut counts as far as it need not be sent again.
-            let counted = earlier.as_ref().map_or(0, ProgressBar::position);
+            let counted = earlier.as_ref().map_or(0, |earlier| earlier.position);
             whole.set_position((whole.position() + offset).saturating_sub(counted));
         }
-        if let Some(earlier) = earlier {
-            earlier.finish_and_clear();
+        if let Some(bar) = earlier.and_then(|earlier| earlier.bar) {
+            bar.finish_and_clear();
         }
     }
 
@@ -109,10 +124,15 @@ impl Progress for Bars {
         if !self.shown {
             return;
         }
-        let drawn = self.drawn();
-        let running = drawn.running.get(&index);
-        for bar in running.into_iter().chain(&drawn.whole) {
-            bar.inc(bytes);
+        let mut drawn = self.drawn();
+        if let Some(whole) = &drawn.whole {
+            whole.inc(bytes);
+        }
+        if let Some(running) = drawn.running.get_mut(&index) {
+            running.position += bytes;
+            if let Some(bar) = &running.bar {
+                bar.inc(bytes);
+            }
         }
     }
 
@@ -121,9 +141,11 @@ impl Progress for Bars {
             return;
         }
         let mut drawn = self.drawn();
-        if let Some(bar) = drawn.running.remove(&index) {
-            bar.finish_and_clear();
-            self.output.bars().remove(&bar);
+        if let Some(running) = drawn.running.remove(&index) {
+            if let Some(bar) = running.bar {
+                bar.finish_and_clear();
+                self.output.bars().remove(&bar);
+            }
             drawn.finished += 1;
             drawn.tell();
         }
@@ -156,7 +178,7 @@ impl Drop for Shown {
     fn drop(&mut self) {
         let mut drawn = self.0.drawn();
         drawn.closed = true;
-        let running: Vec<_> = drawn.running.drain().map(|(_, bar)| bar).collect();
+        let running: Vec<_> = drawn.running.drain().filter_map(|(_, it)| it.bar).collect();
         for bar in running.into_iter().chain(drawn.whole.take()) {
             bar.finish_and_clear();
             self.0.output.bars().remove(&bar);
