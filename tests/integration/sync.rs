@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fileshare::client::{
-    Client, ClientOptions, Direction, FileReport, Sync, SyncReport, Trust, WalkOptions,
+    Client, ClientOptions, Direction, FileReport, Sync, SyncReport, WalkOptions,
 };
 use fileshare::digest::Hasher;
 use fileshare::transfer::Silent;
 use fileshare::types::FileName;
 
-use crate::harness::{RunningServer, noise, serve, stderr, stdout, text};
+use crate::harness::{RunningServer, noise, serve, serve_plaintext, stderr, stdout, text};
 
 /// A server that lets everybody change things, its root, and a folder of a user.
 struct Scene {
@@ -23,6 +23,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(serve)
+    }
+
+    fn with(serve: fn(&Path, &[&str]) -> RunningServer) -> Self {
         let root = tempfile::tempdir().unwrap();
         let server = serve(root.path(), &["--anonymous", "editor"]);
         Scene {
@@ -611,16 +615,12 @@ fn what_changes_meanwhile_is_a_conflict_of_that_file_alone() {
 #[tokio::test]
 async fn whatever_is_done_to_a_folder_the_others_become_like_it() {
     let rounds = std::env::var("SYNC_ROUNDS").map_or(25, |rounds| rounds.parse().unwrap());
-    let scene = Scene::new();
-    let address = format!("fileshare://127.0.0.1:{}", scene.server.port);
+    let scene = Scene::with(serve_plaintext);
     let options = ClientOptions {
-        trust: Trust {
-            known: None,
-            ..Trust::default()
-        },
+        plaintext: true,
         ..ClientOptions::default()
     };
-    let mut client = Client::new(address.parse().unwrap(), options);
+    let mut client = Client::new(scene.server.address().parse().unwrap(), options);
     let mut dice = Dice(0x5eed);
     for round in 0..rounds {
         // Alternately the one and the other is edited.
