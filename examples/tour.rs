@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use fileshare::access::Role;
 use fileshare::client::{
     Client, ClientOptions, Download, FileReport, ListQuery, ServerAddress, Source, Target, Upload,
+    WalkOptions,
 };
 use fileshare::net::TlsIdentity;
 use fileshare::server::{Server, ServerOptions, ServerTls};
@@ -114,14 +115,20 @@ async fn visit(client: &mut Client, desk: &Path, inbox: &Path) -> Result<()> {
     let mut different = 0;
     let query = ListQuery::default();
     client
-        .verify(&query, inbox, Arc::new(Silent), &mut |result| {
-            let verdict = match &result.outcome {
-                Ok(()) => "equal".to_owned(),
-                Err(failure) => failure.to_string(),
-            };
-            different += i32::from(result.outcome.is_err());
-            println!("  {}: {verdict}", result.name);
-        })
+        .verify(
+            &query,
+            inbox,
+            &WalkOptions::default(),
+            Arc::new(Silent),
+            &mut |result| {
+                let verdict = match &result.outcome {
+                    Ok(()) => "equal".to_owned(),
+                    Err(failure) => failure.to_string(),
+                };
+                different += i32::from(result.outcome.is_err());
+                println!("  {}: {verdict}", result.name);
+            },
+        )
         .await?;
     ensure!(different == 0, "what came is not what the server has");
 

@@ -364,15 +364,17 @@ impl Client {
     }
 
     /// Compares local files below `local` with the server's below `query.folder`, by id, without
-    /// transferring. Files that are missing on either side are reported too.
+    /// transferring. Files that are missing on either side are reported too, unless the options
+    /// leave them out.
     pub async fn verify(
         &mut self,
         query: &ListQuery,
         local: &Path,
+        options: &WalkOptions,
         progress: Arc<dyn Progress>,
         report: &mut (dyn FnMut(Verification) + Send),
     ) -> Result<(), ClientError> {
-        verify::verify(self, query, local, progress, report).await
+        verify::verify(self, query, local, options, progress, report).await
     }
 
     async fn ask_item(&mut self, request: ClientBody, repeat: Repeat) -> Result<Item, ClientError> {

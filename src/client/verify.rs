@@ -1,11 +1,9 @@
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::local::{self, LocalFile, blocking};
-use super::{Client, ListQuery};
-use crate::disk::{Folder, Walk};
+use super::local::{self, LocalFile, LocalPlace, blocking};
+use super::{Client, ListQuery, Rules, Tree, WalkOptions};
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::Progress;
 use crate::types::{Digest, Entry, FileName, FileRef, Item, Patterns, Printable};
@@ -28,13 +26,18 @@ pub(super) async fn verify(
     client: &mut Client,
     query: &ListQuery,
     local: &Path,
+    options: &WalkOptions,
     progress: Arc<dyn Progress>,
     report: &mut (dyn FnMut(Verification) + Send),
 ) -> Result<(), Failure> {
+    let Here { files, rules } = local_files(query, local, options).await?;
+    let here = files;
     let mut there = BTreeMap::new();
     let listed = client
         .list(query, &mut |item| {
-            if let Item::File(entry) = item {
+            if let Item::File(entry) = item
+                && relative(query, &entry.name).is_none_or(|name| rules.takes(&name, false))
+            {
                 there.insert(entry.name.clone(), entry);
             }
         })
@@ -44,10 +47,6 @@ pub(super) async fn verify(
         Err(failure) if failure.code == ErrorCode::NotFound => {}
         other => other?,
     }
-    let here = {
-        let (query, local) = (query.clone(), local.to_owned());
-        blocking(move || local_files(&query, &local)).await?
-    };
     for pattern in &query.patterns {
         let meant = parse(std::slice::from_ref(pattern))?;
         let mut names = there.keys().chain(here.keys());
@@ -58,7 +57,7 @@ pub(super) async fn verify(
     let bytes = there.values().map(|entry| entry.size).sum();
     progress.batch(there.len() as u64, bytes);
     for (index, name) in (0..).zip(here.keys().filter(|name| !there.contains_key(*name))) {
-        let path = here.get(name).cloned().unwrap_or_default();
+        let path = here.get(name).map_or_else(PathBuf::new, LocalPlace::path);
         let message = format!("{name} is not on the server");
         progress.end(index);
         report(Verification {
@@ -69,15 +68,19 @@ pub(super) async fn verify(
         });
     }
     for (index, (name, mut entry)) in (0..).zip(there) {
-        let path = below(
-            local,
-            &relative(query, &name).unwrap_or_else(|| name.clone()),
-        );
-        let outcome = compare(client, &path, &mut entry, index, &progress).await;
+        let place = match here.get(&name) {
+            Some(place) => place.clone(),
+            // A link that is not followed may be as good as the file.
+            None => LocalPlace::Path(below(
+                local,
+                &relative(query, &name).unwrap_or_else(|| name.clone()),
+            )),
+        };
+        let outcome = compare(client, &place, &mut entry, index, &progress).await;
         progress.end(index);
         report(Verification {
             name,
-            path,
+            path: place.path(),
             entry: Some(entry),
             outcome,
         });
@@ -116,23 +119,23 @@ fn nothing(query: &ListQuery, local: &Path, pattern: &str) -> Result<Verificatio
 
 async fn compare(
     client: &mut Client,
-    path: &Path,
+    place: &LocalPlace,
     entry: &mut Entry,
     index: u32,
     progress: &Arc<dyn Progress>,
 ) -> Result<(), Failure> {
-    let (file, name) = (path.to_owned(), entry.name.clone());
-    let opened = blocking(move || match LocalFile::open(&file.as_path().into()) {
+    let (file, name, path) = (place.clone(), entry.name.clone(), place.path());
+    let opened = blocking(move || match LocalFile::open(&file) {
         Err(failure) if failure.code == ErrorCode::NotFound => Err(Failure::new(
             ErrorCode::NotFound,
-            format!("{name} is not here ({})", local::shown(&file)),
+            format!("{name} is not here ({})", local::shown(&file.path())),
         )),
         other => other,
     });
     let mut opened = opened.await?;
     let name = &entry.name;
     let differs = || {
-        let path = local::shown(path);
+        let path = local::shown(&path);
         Failure::new(
             ErrorCode::DigestMismatch,
             format!("{path} differs from {name}"),
@@ -159,56 +162,42 @@ async fn compare(
     Ok(())
 }
 
-/// The local files that the query means, under the names that they would have on the server.
-fn local_files(query: &ListQuery, local: &Path) -> Result<BTreeMap<FileName, PathBuf>, Failure> {
-    let patterns = parse(&query.patterns)?;
-    // Where nothing but spelled-out names is meant, nothing else is walked through.
-    let beginnings = match patterns.spelled_out() {
-        Some(names) => names.into_iter().map(Some).collect(),
-        None => vec![None],
-    };
-    let mut files = BTreeMap::new();
-    for beginning in beginnings {
-        let path = beginning
-            .as_ref()
-            .map_or(local.to_owned(), |name| below(local, name));
-        let mut keep = |relative: FileName| {
-            if let Ok(name) = FileName::inside(query.folder.as_ref(), &relative) {
-                files.insert(name, below(local, &relative));
-            }
-        };
-        match beginning {
-            Some(name) if path.is_file() => keep(name),
-            beginning => walk(&path, beginning.as_ref(), |relative| {
-                if patterns.is_match(&relative) {
-                    keep(relative);
-                }
-            })
-            .map_err(|error| local::io_failure(&path, &error))?,
-        }
-    }
-    Ok(files)
+/// What there is here of what a query means.
+#[derive(Default)]
+struct Here {
+    /// The files, under the names that they would have on the server.
+    files: BTreeMap<FileName, LocalPlace>,
+    /// Which other names are meant, seen from here.
+    rules: Rules,
 }
 
-/// Tells every file below `path`, named as if `path` were the folder `beginning`. A folder that
-/// does not exist has none.
-fn walk(
-    path: &Path,
-    beginning: Option<&FileName>,
-    mut each: impl FnMut(FileName),
-) -> std::io::Result<()> {
-    let top = match Folder::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        other => other?,
+/// Looks for the local files that the query means.
+async fn local_files(
+    query: &ListQuery,
+    local: &Path,
+    options: &WalkOptions,
+) -> Result<Here, Failure> {
+    let patterns = parse(&query.patterns)?;
+    // Where nothing but spelled-out names is meant, nothing else is walked through.
+    let tree = Tree::read_within(local, patterns.spelled_out(), options).await;
+    let tree = match tree {
+        // A folder that does not exist has no files.
+        Err(failure) if failure.code == ErrorCode::NotFound => return Ok(Here::default()),
+        tree => tree?,
     };
-    for listing in Walk::new(&top) {
-        for (file, _) in listing.files {
-            if let Ok(relative) = FileName::inside(beginning, &file) {
-                each(relative);
-            }
+    let mut files = BTreeMap::new();
+    for file in tree.files {
+        if let (true, Ok(name)) = (
+            patterns.is_match(&file.name),
+            FileName::inside(query.folder.as_ref(), &file.name),
+        ) {
+            files.insert(name, LocalPlace::Found(tree.top.clone(), file.place));
         }
     }
-    Ok(())
+    Ok(Here {
+        files,
+        rules: tree.rules,
+    })
 }
 
 /// The local path of a name below `local`.

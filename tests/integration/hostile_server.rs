@@ -315,3 +315,80 @@ fn what_a_server_announces_takes_no_room_before_it_comes() {
     client.wait().unwrap();
     assert!(room <= 66 << 20, "{room} bytes are taken");
 }
+
+/// A server that lists these for every folder and glob, and says of a name that it is a folder.
+fn lists(transport: Transport, items: Vec<WireItem>) -> EvilServer {
+    EvilServer::start(transport, move |request| match request {
+        ClientBody::List { .. } => vec![say(ServerBody::Page {
+            items: items.clone(),
+            last: true,
+        })],
+        ClientBody::Stat { .. } => vec![say(ServerBody::Item(WireItem::Folder("a".into())))],
+        ClientBody::Download { .. } => Vec::new(),
+        _ => {
+            let abort = FileMessage::Abort {
+                index: 0,
+                code: 30,
+                detail: "a folder".into(),
+            };
+            vec![say(ServerBody::File(abort)), say(ServerBody::DownloadEnd)]
+        }
+    })
+}
+
+/// Row “hostile server writes outside the client's folder”, for folders and globs: the whole list is
+/// checked before anything of it is written.
+#[test]
+fn a_hostile_list_is_refused_before_anything_is_written() {
+    let file = |name: &str| WireItem::File(entry(name, b"evil"));
+    let folder = |name: &str| WireItem::Folder(name.to_owned());
+    for transport in Transport::ALL {
+        for items in [
+            vec![file("a/../../b")],
+            vec![file("/etc/x")],
+            vec![file("a/b"), file("b")],
+            vec![file("a/.fileshare/index.sqlite")],
+            vec![file("a/b\u{1b}]52;c;eA==\u{7}")],
+            vec![file("b/a")],
+            vec![file("mine")],
+            vec![file("a"), file("a/b")],
+            vec![file("a/b"), file("a/b/c")],
+            vec![folder("a/b"), file("a/b/c")],
+            vec![folder("a"), file("a/b")],
+            vec![file("a/c"), file("a/b")],
+            vec![file("a/b"), file("a/b")],
+            vec![folder("a/..")],
+            vec![folder("../a")],
+            vec![folder("")],
+        ] {
+            let server = lists(*transport, items);
+            for arguments in [
+                &["get", "a"][..],
+                &["get", "a/"],
+                &["get", "a/*", "-o", "new/"],
+                &["get", "a*", "--on-conflict", "overwrite"],
+                &["get", "a", "-o", "new", "-n"],
+            ] {
+                fails(&server, arguments, 10);
+            }
+        }
+    }
+}
+
+/// A list that is right, and then content under other names: nothing but what was listed is written.
+#[test]
+fn what_comes_of_a_folder_is_what_was_listed() {
+    let server = EvilServer::start(Transport::Plaintext, |request| match request {
+        ClientBody::List { .. } => vec![say(ServerBody::Page {
+            items: vec![WireItem::File(entry("a/b", b"evil"))],
+            last: true,
+        })],
+        ClientBody::Download { .. } => Vec::new(),
+        _ => download(entry("a/../../mine", b"evil"), b"evil"),
+    });
+    let desk = Desk::new();
+    let output = server.run(&desk.path(), &["get", "a/"]);
+    assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
+    assert_harmless(&stderr(&output));
+    desk.assert_only(&[]);
+}

@@ -48,6 +48,8 @@ mod sync;
 mod terminal;
 mod tools;
 mod trash;
+#[cfg(target_os = "linux")]
+mod trees;
 mod trust;
 mod usage;
 mod wire;

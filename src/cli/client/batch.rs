@@ -84,8 +84,7 @@ impl BatchReport {
                 self.failed_list.failed(report.index);
                 let failure = Failure::from(error)
                     .beside(report.path.as_deref())
-                    .about(&report.name)
-                    .while_doing(self.doing);
+                    .about(&report.name);
                 self.failed(&plain(&report.name), &failure);
             }
         }
@@ -93,6 +92,7 @@ impl BatchReport {
 
     /// Tells of a file that failed; `name` is the server's.
     pub fn failed(&mut self, name: &str, failure: &Failure) {
+        let failure = &failure.clone().while_doing(self.doing);
         tracing::debug!(action = self.action, name, code = %failure.code, "failed");
         self.tally.failed(failure.code);
         if !self.only_failures {

@@ -1,4 +1,4 @@
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{io_failure, shown};
@@ -27,7 +27,7 @@ impl LocalFolder {
         Self::of(path, Folder::create(path))
     }
 
-    fn of(path: &Path, opened: std::io::Result<Folder>) -> Result<Self, Failure> {
+    fn of(path: &Path, opened: io::Result<Folder>) -> Result<Self, Failure> {
         let folder = opened.map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Failure::new(
                 ErrorCode::Conflict,
@@ -47,18 +47,19 @@ impl LocalFolder {
     }
 
     pub(super) fn make_below(&self, name: &FileName) -> Result<Folder, Failure> {
-        self.folder
-            .make_folders(name)
-            .map(|(folder, _)| folder)
-            .map_err(|error| {
-                let path = self.path_of(name);
-                let why = match error.kind() {
-                    ErrorKind::NotADirectory => "a file or a link is where a folder must go",
-                    ErrorKind::CrossesDevices => "another file system is mounted on the way",
-                    _ => return io_failure(&path, &error),
-                };
-                Failure::new(ErrorCode::Conflict, format!("{}: {why}", shown(&path)))
-            })
+        let made = self.folder.make_folders(name).map(|(folder, _)| folder);
+        made.map_err(|error| self.failed(name, &error))
+    }
+
+    /// What the system said of something on the way to a name.
+    pub(super) fn failed(&self, name: &FileName, error: &io::Error) -> Failure {
+        let path = self.path_of(name);
+        let why = match error.kind() {
+            ErrorKind::NotADirectory => "a file or a link is where a folder must go",
+            ErrorKind::CrossesDevices => "another file system is mounted on the way",
+            _ => return io_failure(&path, error),
+        };
+        Failure::new(ErrorCode::Conflict, format!("{}: {why}", shown(&path)))
     }
 
     /// The path of a name below it, to be shown.

@@ -170,7 +170,10 @@ impl LocalPlace {
 
     /// What the system said about it.
     pub(in crate::client) fn failed(&self, error: &io::Error) -> Failure {
-        io_failure(&self.path(), error)
+        match self {
+            LocalPlace::Named(folder, name) => folder.failed(name, error),
+            _ => io_failure(&self.path(), error),
+        }
     }
 }
 

@@ -60,8 +60,17 @@ impl Tree {
     /// Walks through the folder at `path`, which may be a link to it. Nothing outside of it is
     /// looked at, whatever links are in it.
     pub async fn read(path: &Path, options: &WalkOptions) -> Result<Tree, ClientError> {
+        Self::read_within(path, None, options).await
+    }
+
+    /// The same, but that only these files and folders are looked at, and what is in them.
+    pub(super) async fn read_within(
+        path: &Path,
+        names: Option<Vec<FileName>>,
+        options: &WalkOptions,
+    ) -> Result<Tree, ClientError> {
         let (path, options) = (path.to_owned(), options.clone());
-        blocking(move || walk::walk(LocalFolder::open(&path)?, &options)).await
+        blocking(move || walk::walk(LocalFolder::open(&path)?, names, &options)).await
     }
 
     /// Whether everything in it is known: no folder was unreadable, and nothing has a name that

@@ -37,7 +37,7 @@ pub enum Reason {
     LeadsOut,
     /// It is a link to something that is not there.
     LeadsNowhere,
-    /// It is a link to a folder that it is in.
+    /// It is a folder that it is in itself, by way of a link.
     Loop,
     /// It is a FIFO, a socket or a device.
     Special,
@@ -59,7 +59,7 @@ impl fmt::Display for Reason {
             Reason::Link => f.write_str("a symbolic link (--follow follows it)"),
             Reason::LeadsOut => f.write_str("a symbolic link that leads out of the tree"),
             Reason::LeadsNowhere => f.write_str("a symbolic link that leads nowhere"),
-            Reason::Loop => f.write_str("a symbolic link to a folder that it is in"),
+            Reason::Loop => f.write_str("a folder that is in itself, by way of a symbolic link"),
             Reason::Special => f.write_str("not a regular file"),
             Reason::OtherFileSystem => f.write_str("on another file system"),
             Reason::Name(error) => error.fmt(f),

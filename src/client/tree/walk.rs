@@ -33,8 +33,12 @@ struct Walk<'a> {
     pending: Vec<Pending>,
 }
 
-/// Walks through all of the folder.
-pub(super) fn walk(top: LocalFolder, options: &WalkOptions) -> Result<Tree, Failure> {
+/// Walks through all of the folder, or through these files and folders in it.
+pub(super) fn walk(
+    top: LocalFolder,
+    within: Option<Vec<FileName>>,
+    options: &WalkOptions,
+) -> Result<Tree, Failure> {
     let real_top = match options.follow {
         true => std::fs::canonicalize(&top.path).map_err(|error| io_failure(&top.path, &error))?,
         false => PathBuf::new(),
@@ -50,17 +54,22 @@ pub(super) fn walk(top: LocalFolder, options: &WalkOptions) -> Result<Tree, Fail
         },
         options,
         real_top,
-        pending: vec![Pending {
+        pending: Vec::new(),
+    };
+    match within {
+        Some(names) => names.into_iter().for_each(|name| walk.begin(name)),
+        None => walk.pending.push(Pending {
             name: None,
             place: PathBuf::new(),
             through: None,
-        }],
-    };
+        }),
+    }
     while let Some(folder) = walk.pending.pop() {
         walk.read(folder)?;
     }
     let mut tree = walk.tree;
     tree.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    tree.files.dedup_by(|a, b| a.name == b.name);
     tree.folders.sort_unstable();
     tree.empty.sort_unstable();
     tree.skipped.sort_by(|a, b| a.place.cmp(&b.place));
@@ -68,6 +77,39 @@ pub(super) fn walk(top: LocalFolder, options: &WalkOptions) -> Result<Tree, Fail
 }
 
 impl Walk<'_> {
+    /// Looks at something in the tree without what is on the way to it.
+    fn begin(&mut self, name: FileName) {
+        let top = self.tree.top.folder.clone();
+        if let Some(leaf) = &self.options.ignore_file {
+            self.tree.rules.heed(None, &top, leaf);
+            for outer in name.ancestors() {
+                if let Ok(folder) = top.folder(&outer) {
+                    self.tree.rules.heed(Some(&outer), &folder, leaf);
+                }
+            }
+        }
+        let place: PathBuf = name.parts().collect();
+        let Ok(facts) = top.facts_below(&place) else {
+            return;
+        };
+        let Ok((place, facts)) = self.resolve(&place, facts) else {
+            return;
+        };
+        match facts.kind {
+            FileKind::Folder if !self.tree.rules.leaves_out(&name) => {
+                self.pending.push(Pending {
+                    name: Some(name),
+                    place,
+                    through: None,
+                });
+            }
+            FileKind::File if self.tree.rules.takes(&name, false) => {
+                self.tree.files.push(LocalEntry { name, place, facts });
+            }
+            _ => {}
+        }
+    }
+
     /// Reads one folder.
     fn read(&mut self, folder: Pending) -> Result<(), Failure> {
         let top = &self.tree.top;
@@ -129,7 +171,7 @@ impl Walk<'_> {
                 Some(Reason::OtherFileSystem)
             } else if facts.kind == FileKind::Special {
                 Some(Reason::Special)
-            } else if is_folder && real != place && through.leads_to(&real) {
+            } else if is_folder && through.leads_to(&real) {
                 Some(Reason::Loop)
             } else {
                 taken.get(&name).cloned().map(Reason::Twin)

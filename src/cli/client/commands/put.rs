@@ -52,7 +52,7 @@ pub async fn run(session: &mut Session, args: PutArgs) -> Outcome {
             Err(error) => return Err(report.give_up(error)),
         }
     }
-    make_folders(session, &plan.folders, &args, &mut report).await;
+    make_folders(session, &plan.folders, dry_run, &mut report).await;
     report.finish()
 }
 
@@ -60,11 +60,10 @@ pub async fn run(session: &mut Session, args: PutArgs) -> Outcome {
 async fn make_folders(
     session: &mut Session,
     folders: &[(FileName, PathBuf)],
-    args: &PutArgs,
+    dry_run: bool,
     report: &mut BatchReport,
 ) {
     let names: Vec<FileName> = folders.iter().map(|(name, _)| name.clone()).collect();
-    let dry_run = args.dry_run.dry_run;
     let mut tell = |place: usize, made: Result<(), ClientError>| {
         let Some((name, path)) = folders.get(place) else {
             return;
@@ -72,8 +71,7 @@ async fn make_folders(
         let Err(error) = made else {
             return report.folder(name, dry_run);
         };
-        let failure = Failure::from(error).while_doing(Doing::Putting(rules(args)));
-        report.failed(name.as_str(), &failure);
+        report.failed(name.as_str(), &Failure::from(error));
         report.failed_list.add(Retry {
             name: name.as_str().to_owned(),
             local: Some(Local::Path(path.clone())),
@@ -419,7 +417,7 @@ pub(super) fn tell_skipped(
     report.failed(
         &name,
         &match skipped.reason {
-            Reason::Unreadable(_) => failure,
+            Reason::Unreadable(_) => failure.beside(Some(&path)),
             _ => failure.advise("rename it, or leave it out with --exclude"),
         },
     );

@@ -26,6 +26,7 @@ pub async fn run(session: &mut Session, args: &VerifyArgs) -> Outcome {
         .verify(
             &query,
             Path::new("."),
+            &args.walk.options()?,
             bars.progress(),
             &mut |verification| {
                 bytes += verification.entry.as_ref().map_or(0, |entry| entry.size);

@@ -197,7 +197,7 @@ fn value_of(option: &Arg) -> Wanted {
         .collect();
     match option.get_id().as_str() {
         _ if !words.is_empty() => Wanted::Words(words),
-        "output" => Wanted::Local,
+        "output" | "failed" | "retry_from" => Wanted::Local,
         "to" => Wanted::RemoteFolder,
         "name" => Wanted::Remote,
         _ => Wanted::Nothing,
@@ -234,6 +234,16 @@ mod tests {
 
     fn texts(candidates: Vec<Candidate>) -> Vec<String> {
         candidates.into_iter().map(|found| found.text).collect()
+    }
+
+    #[test]
+    fn folders_and_lists_are_completed_where_they_can_stand() {
+        assert_eq!(wanted_at("put --failed "), Wanted::Local);
+        assert_eq!(wanted_at("get --retry-from li"), Wanted::Local);
+        assert_eq!(wanted_at("put photos --to "), Wanted::RemoteFolder);
+        assert_eq!(wanted_at("put --exclude "), Wanted::Nothing);
+        assert_eq!(wanted_at("get --exclude x "), Wanted::Remote);
+        assert!(words_at("put --f").contains(&"--follow".to_owned()));
     }
 
     #[test]
