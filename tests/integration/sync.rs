@@ -741,3 +741,28 @@ fn edit_at_random(top: &Path, dice: &mut Dice) {
         }
     };
 }
+
+/// `--if-match` on everything that has it: another version is left alone, and a folder has none.
+#[test]
+fn only_the_version_that_is_meant_is_changed() {
+    let scene = Scene::new();
+    scene.here("f", "new");
+    scene.there("f", "old");
+    scene.there("folder/in", "x");
+    let other = format!("--if-match={}", Hasher::digest_of(b"other"));
+    let right = format!("--if-match={}", Hasher::digest_of(b"old"));
+    for arguments in [&["put", "f"][..], &["rename", "f", "g"], &["remove", "f"]] {
+        scene.fails(&[arguments, &[&other]].concat(), 6);
+        scene.fails(&[arguments, &[&other, "-n"]].concat(), 6);
+    }
+    scene.fails(&["put", "f", "--as", "none", &other], 6);
+    for arguments in [&["rename", "folder", "g"][..], &["remove", "-r", "folder"]] {
+        let said = scene.fails(&[arguments, &[&other]].concat(), 2);
+        assert!(said.contains("only files have versions"), "{said}");
+    }
+    assert_eq!(std::fs::read(scene.root.path().join("f")).unwrap(), b"old");
+    scene.ok(&["rename", "f", "g", &right]);
+    scene.ok(&["put", "f", "--as", "g", &right]);
+    assert_eq!(std::fs::read(scene.root.path().join("g")).unwrap(), b"new");
+    scene.fails(&["remove", "g", &right], 6);
+}

@@ -723,6 +723,7 @@ async fn what_vanishes_or_changes_meanwhile_fails_alone() {
         name: file.name.clone(),
         on_conflict: OnConflict::Error,
         precondition: Precondition::default(),
+        basis: None,
     });
     let mut codes = Vec::new();
     let grower = Arc::new(Grows(top.join("grows")));

@@ -417,7 +417,7 @@ pub(super) fn tell_skipped(
     report.failed(
         &name,
         &match skipped.reason {
-            Reason::Unreadable(_) => failure.beside(Some(&path)),
+            Reason::Unreadable(_) => failure.beside(Some(path)),
             _ => failure.advise("rename it, or leave it out with --exclude"),
         },
     );
