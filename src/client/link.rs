@@ -260,6 +260,14 @@ impl Outbox {
     }
 }
 
+impl Outbox {
+    /// How many more parts of files the running download may ask for.
+    pub(super) fn room_for_ranges(&self) -> usize {
+        let session = self.shared.session();
+        session.batch().map_or(0, |batch| batch.room_for_ranges())
+    }
+}
+
 impl Shared {
     fn session(&self) -> MutexGuard<'_, ClientSession> {
         self.session.lock().unwrap_or_else(|e| e.into_inner())

@@ -2,18 +2,64 @@
 
 use super::link::{self, Link};
 use crate::digest::{Block, BlockSize};
-use crate::protocol::Failure;
 use crate::protocol::message::{ClientBody, ServerBody};
 use crate::protocol::session::Answer;
+use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::Blocks;
 use crate::types::{Digest, Entry, FileRef, Item};
 
 /// From this size on, in bytes, it is worth asking: less is sent in the time of a question.
 pub(super) const ALIKE_FROM: u64 = 1024 * 1024;
 
-/// How many files of one round are asked about: their blocks are in memory until they are through.
-/// More files go in the next round. No more than what may be asked at a time.
-pub(super) const ASKED_ABOUT: usize = 32;
+/// How many files of one round are asked about, and how many bytes they have together: their blocks
+/// are in memory until they are through, and what is here is read before anything moves. More files
+/// go in the next round. No more than what may be asked at a time.
+const ASKED_ABOUT: usize = 32;
+const ASKED_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+
+/// The files of a round that the server is asked about.
+pub(super) struct Asked<T> {
+    files: Vec<T>,
+    bytes: u64,
+}
+
+impl<T> Default for Asked<T> {
+    fn default() -> Self {
+        let (files, bytes) = (Vec::new(), 0);
+        Asked { files, bytes }
+    }
+}
+
+impl<T> Asked<T> {
+    /// Adds a file of so many bytes, unless there are enough.
+    pub(super) fn add(&mut self, file: T, bytes: u64) -> bool {
+        let is_full = self.files.len() >= ASKED_ABOUT
+            || self.bytes.saturating_add(bytes) > ASKED_BYTES && !self.files.is_empty();
+        if !is_full {
+            self.bytes = self.bytes.saturating_add(bytes);
+            self.files.push(file);
+        }
+        !is_full
+    }
+
+    /// All of them.
+    pub(super) fn into_all(self) -> Vec<T> {
+        self.files
+    }
+}
+
+/// Whether a file that could not be put together may be moved whole all the same.
+pub(super) fn could_go_whole(why: ErrorCode) -> bool {
+    matches!(
+        why,
+        ErrorCode::NotFound
+            | ErrorCode::AmbiguousId
+            | ErrorCode::Conflict
+            | ErrorCode::DigestMismatch
+            | ErrorCode::Io
+            | ErrorCode::Protocol
+    )
+}
 
 impl Link {
     /// The files as they stand on the server; none for what is no file there. Asks for all at once.

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
@@ -25,10 +26,9 @@ pub trait Sink: Send + 'static {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure>;
 
     /// Reads from this place of the file that it may copy from, as `std::io::Read` does; 0 is its
-    /// end.
+    /// end, or that there is none.
     fn read_basis(&mut self, _offset: u64, _buffer: &mut [u8]) -> Result<usize, Failure> {
-        let message = "there is no file to copy from";
-        Err(Failure::new(ErrorCode::Protocol, message))
+        Ok(0)
     }
 
     /// Hears after each write the state of the digest of all that it has by now.
@@ -77,6 +77,8 @@ pub enum Incoming<S> {
 pub struct Receiving<S: Sink> {
     waiting: VecDeque<Incoming<S>>,
     waiting_bytes: usize,
+    /// When something was handed over last.
+    pushed: Instant,
     writer: Writing<S>,
 }
 
@@ -92,6 +94,11 @@ enum Writing<S: Sink> {
 /// How many bytes may wait while the ones before are written: two of the largest frames.
 const WAITING_BYTES: usize = 2 * MAX_DATA_BODY;
 
+/// Whoever copies for long takes a frame now and then all the same: the other side gives up one that
+/// takes nothing. So many bytes may wait then: enough for some minutes.
+const WAITING_LONG: Duration = Duration::from_secs(5);
+const WAITING_LONG_BYTES: usize = 16 * MAX_DATA_BODY;
+
 /// How many events may wait besides.
 const WAITING_EVENTS: usize = 512;
 
@@ -104,6 +111,7 @@ impl<S: Sink> Receiving<S> {
         Receiving {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            pushed: Instant::now(),
             writer: Writing::Resting(FileWriter {
                 results,
                 state: State::Between,
@@ -114,13 +122,16 @@ impl<S: Sink> Receiving<S> {
     /// Hands over what came. Take no more from the wire while [`is_full`](Self::is_full).
     pub fn push(&mut self, event: Incoming<S>) {
         self.waiting_bytes += event.bytes();
+        self.pushed = Instant::now();
         self.waiting.push_back(event);
         self.start_hop();
     }
 
     /// Whether as much waits as may wait.
     pub fn is_full(&self) -> bool {
-        self.waiting_bytes >= WAITING_BYTES || self.waiting.len() >= WAITING_EVENTS
+        let is_full = self.waiting_bytes >= WAITING_BYTES || self.waiting.len() >= WAITING_EVENTS;
+        let is_long = self.pushed.elapsed() >= WAITING_LONG;
+        is_full && (!is_long || self.waiting_bytes >= WAITING_LONG_BYTES)
     }
 
     /// Whether something is being written or waits to be.
@@ -535,5 +546,88 @@ mod tests {
                 (3, Ok(b"x".to_vec())),
             ]
         );
+    }
+
+    /// A file of many hops, which is made from one byte over and over.
+    struct Copier(u64);
+
+    const BASIS: u64 = 5 * HOP_BYTES + 7;
+
+    impl Sink for Copier {
+        type Receipt = u64;
+        fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+            self.0 += bytes.len() as u64;
+            Ok(())
+        }
+        fn read_basis(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failure> {
+            let left = usize::try_from(BASIS.saturating_sub(offset)).unwrap();
+            // Short reads, as disks may make them.
+            let bytes = buffer.len().min(left).min(100_000);
+            buffer[..bytes].fill(7);
+            Ok(bytes)
+        }
+        fn finish(self, _digest: Digest, done: Done<u64>) {
+            done(Ok(self.0));
+        }
+        fn discard(self) {}
+    }
+
+    fn copier(index: u32) -> Incoming<Copier> {
+        Incoming::Begin {
+            index,
+            expected: None,
+            open: Box::new(|| Ok((Copier(0), Hasher::new()))),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_copy_is_made_in_hops_and_one_beyond_the_end_fails() {
+        let (sender, mut results) = mpsc::unbounded_channel();
+        let mut receiving = Receiving::new(sender);
+        let mut hasher = Hasher::new();
+        hasher.update(b"a");
+        (0..BASIS / 1000).for_each(|_| hasher.update(&[7; 1000]));
+        hasher.update(&vec![7; (BASIS % 1000) as usize]);
+        hasher.update(b"b");
+        for event in [
+            copier(0),
+            Incoming::Data(Bytes::from_static(b"a")),
+            Incoming::Copy(0..BASIS),
+            Incoming::Data(Bytes::from_static(b"b")),
+            Incoming::End(hasher.finish()),
+            copier(1),
+            Incoming::Copy(1..BASIS + 1),
+            Incoming::Copy(0..1),
+            Incoming::End(Hasher::digest_of(b"")),
+        ] {
+            receiving.push(event);
+        }
+        let mut hops = 0;
+        while receiving.is_busy() {
+            receiving.turn().await.unwrap();
+            hops += 1;
+        }
+        assert!(hops >= 10, "{hops} hops");
+        drop(receiving);
+        let (index, whole) = results.recv().await.unwrap();
+        assert_eq!((index, whole.unwrap()), (0, BASIS + 2));
+        let (index, failed) = results.recv().await.unwrap();
+        assert_eq!((index, failed.unwrap_err().code), (1, ErrorCode::Conflict));
+        assert!(results.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn after_a_cut_nothing_more_is_copied() {
+        let (sender, mut results) = mpsc::unbounded_channel();
+        let mut receiving = Receiving::new(sender);
+        receiving.push(copier(0));
+        for _ in 0..200 {
+            receiving.push(Incoming::Copy(0..BASIS));
+        }
+        // 16 GiB would take half a minute at least.
+        let cut = tokio::time::timeout(Duration::from_secs(20), receiving.cut());
+        cut.await.unwrap();
+        drop(receiving);
+        assert!(results.recv().await.is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod allocations;
+#[cfg(target_os = "linux")]
 mod changed_parts;
 #[cfg(target_os = "linux")]
 mod confinement;

@@ -1,10 +1,14 @@
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tracing::debug;
 
+use super::assembly::Steps;
 use super::{Pending, Place, Wish};
 use crate::client::link::{self, Heard, Inbox};
-use crate::client::local::{FileSink, LocalPlace, LocalSink, Part, StreamSink};
+use crate::client::local::{FileSink, LocalFile, LocalPlace, LocalSink, Part, StreamSink};
+use crate::client::resemblance;
 use crate::client::rounds::{Moved, Rounds, going_on};
 use crate::protocol::message::{FileMessage, ServerBody, ServerMessage};
 use crate::protocol::session::Answer;
@@ -21,6 +25,8 @@ pub(super) struct Reception<'a, 'b> {
     results: UnboundedReceiver<(u32, Result<Option<PathBuf>, Failure>)>,
     /// The file whose content is coming.
     open: Option<u32>,
+    /// What is still to be done for it, if it is put together.
+    steps: Option<Steps>,
     /// Files that began and have no result yet.
     outstanding: u32,
 }
@@ -35,6 +41,7 @@ impl<'a, 'b> Reception<'a, 'b> {
             receiving: Receiving::new(sender),
             results,
             open: None,
+            steps: None,
             outstanding: 0,
         }
     }
@@ -58,8 +65,7 @@ impl<'a, 'b> Reception<'a, 'b> {
             tokio::select! {
                 heard = inbox.next(), if may_read => match heard? {
                     Heard::Data(bytes) => {
-                        self.count(bytes.len())?;
-                        self.receiving.push(Incoming::Data(bytes));
+                        self.take_data(bytes)?;
                     }
                     Heard::Message(answer, message) => {
                         ended = answer == Answer::Final;
@@ -93,9 +99,14 @@ impl<'a, 'b> Reception<'a, 'b> {
                 self.outstanding += 1;
                 let begin = self.begin(index, offset, entry);
                 self.receiving.push(begin);
+                let copies = self.steps.as_mut().map(Steps::copies);
+                self.put_together(copies.unwrap_or_default());
             }
             FileMessage::End { digest } => {
                 let _ = self.wishes.send(Wish::Closed);
+                if !self.steps.take().is_none_or(|steps| steps.is_empty()) {
+                    return Err(link::broken("less of a file than was asked for"));
+                }
                 let digest = Digest::try_from(digest).map_err(|error| link::broken(&error))?;
                 let wrong = self
                     .open_file()
@@ -113,6 +124,7 @@ impl<'a, 'b> Reception<'a, 'b> {
             } => {
                 let failure = Failure::from_wire(code, &detail);
                 let _ = self.wishes.send(Wish::Closed);
+                self.steps = None;
                 match self.open.take() {
                     Some(_) => self.receiving.push(Incoming::Abort(failure)),
                     None => self.finish(index, Err(failure)),
@@ -136,9 +148,16 @@ impl<'a, 'b> Reception<'a, 'b> {
                     let (sink, hasher) = stream.open(offset)?;
                     Ok((LocalSink::Stream(sink), hasher))
                 }
-                Opened::File(place, entry, on_conflict, part) => {
+                Opened::File {
+                    place,
+                    entry,
+                    on_conflict,
+                    part,
+                    offset,
+                    basis,
+                } => {
                     let (sink, hasher) = FileSink::open(&place, &entry, on_conflict, part, offset)?;
-                    Ok((LocalSink::File(sink), hasher))
+                    Ok((LocalSink::File(sink.with(basis)), hasher))
                 }
             }),
         }
@@ -174,16 +193,34 @@ impl<'a, 'b> Reception<'a, 'b> {
         if offset != 0 && (offset != beginning || offset > entry.size) {
             return Err(link::broken("it went on where nobody had come to"));
         }
+        let assembly = file.assembly.take();
+        file.is_assembled = assembly.is_some();
+        if let Some(assembly) = &assembly
+            && (entry.id, entry.size) != (Some(assembly.id), assembly.size)
+        {
+            let message = format!("{} has changed on the server meanwhile", entry.name);
+            return Err(Failure::new(ErrorCode::Conflict, message));
+        }
         let (at, label) = (file.index, entry.name.to_string());
         let first = file.entry.replace(entry.clone()).is_none();
         let is_new = first.then_some(file.announced);
-        (file.offset, file.received) = (offset, offset);
+        let offset = assembly.as_ref().map_or(offset, |assembly| assembly.offset);
+        (file.offset, file.received, file.copied) = (offset, offset, 0);
+        let (steps, basis) = assembly
+            .map(|assembly| (assembly.steps, assembly.basis))
+            .unzip();
         let opened = match &mut file.target {
-            Place::File(place, part) => {
-                Opened::File(place.clone(), entry.clone(), file.on_conflict, part.take())
-            }
+            Place::File(place, part) => Opened::File {
+                place: place.clone(),
+                entry: entry.clone(),
+                on_conflict: file.on_conflict,
+                part: part.take(),
+                offset,
+                basis,
+            },
             Place::Stream(output) => Opened::Stream(output.sink()),
         };
+        self.steps = steps;
         if let Some(announced) = is_new {
             self.rounds.announce(entry.size.saturating_sub(announced));
         }
@@ -195,8 +232,41 @@ impl<'a, 'b> Reception<'a, 'b> {
         Ok((opened, entry))
     }
 
+    /// Content came: as it is, or what a file is put together with.
+    fn take_data(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        self.moved.add(bytes.len());
+        match &mut self.steps {
+            Some(steps) => {
+                let taken = steps.take(bytes);
+                self.put_together(taken);
+                Ok(())
+            }
+            None => {
+                self.count(bytes.len())?;
+                self.receiving.push(Incoming::Data(bytes));
+                Ok(())
+            }
+        }
+    }
+
+    fn put_together(&mut self, taken: Vec<Incoming<LocalSink>>) {
+        for incoming in taken {
+            let (bytes, copied) = match &incoming {
+                Incoming::Copy(part) => (part.end - part.start, part.end - part.start),
+                Incoming::Data(bytes) => (bytes.len() as u64, 0),
+                _ => (0, 0),
+            };
+            if let Some(file) = self.open_file() {
+                file.received += bytes;
+                file.copied += copied;
+                let index = file.index;
+                self.rounds.progress.advance(index, bytes);
+            }
+            self.receiving.push(incoming);
+        }
+    }
+
     fn count(&mut self, bytes: usize) -> Result<(), Failure> {
-        self.moved.add(bytes);
         let Some(file) = self.open_file() else {
             return Ok(());
         };
@@ -219,6 +289,15 @@ impl<'a, 'b> Reception<'a, 'b> {
     }
 
     fn finish(&mut self, index: u32, result: Result<Option<PathBuf>, Failure>) {
+        if let Err(failure) = &result
+            && let Some(file) = self.rounds.get(index)
+            && (file.is_assembled || file.assembly.is_some())
+            && resemblance::could_go_whole(failure.code)
+        {
+            debug!(file = %file.file, %failure, "it comes whole after all");
+            (file.alike, file.assembly, file.is_assembled) = (None, None, false);
+            return;
+        }
         if let Some(file) = self.rounds.take(index) {
             let named = result.map_err(|failure| named(failure, &file));
             self.rounds.tell(file.report(named));
@@ -227,7 +306,14 @@ impl<'a, 'b> Reception<'a, 'b> {
 }
 
 enum Opened {
-    File(LocalPlace, Entry, OnConflict, Option<Box<Part>>),
+    File {
+        place: LocalPlace,
+        entry: Entry,
+        on_conflict: OnConflict,
+        part: Option<Box<Part>>,
+        offset: u64,
+        basis: Option<LocalFile>,
+    },
     Stream(StreamSink),
 }
 

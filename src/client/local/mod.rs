@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::digest::Hasher;
+use crate::digest::{BlockSize, Hasher};
 use crate::disk::{FileFacts, FileKind};
 use crate::protocol::limits::DATA_CHUNK;
 use crate::protocol::{ErrorCode, Failure};
@@ -88,6 +88,29 @@ impl LocalFile {
         self.file.rewind().map_err(failed)?;
         self.check_unchanged()?;
         Ok(hasher.finish())
+    }
+
+    /// Reads from this place, as `std::io::Read` does.
+    pub(super) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let read = self.file.seek(SeekFrom::Start(offset));
+        let read = read.and_then(|_| self.file.read(buffer));
+        read.map_err(|error| io_failure(&self.path, &error))
+    }
+
+    /// Reads the next blocks from where one begins; tells how many bytes they have, 0 at the end.
+    pub(super) fn read_blocks(
+        &mut self,
+        offset: u64,
+        size: BlockSize,
+        each: impl FnMut(&[u8]),
+    ) -> Result<usize, Failure> {
+        let mut position = offset;
+        let read = |buffer: &mut [u8]| {
+            let read = self.read_at(position, buffer)?;
+            position = position.saturating_add(read as u64);
+            Ok(read)
+        };
+        size.read(read, each)
     }
 
     fn check_unchanged(&self) -> Result<(), Failure> {
@@ -216,6 +239,13 @@ impl Sink for LocalSink {
         match self {
             LocalSink::File(file) => file.write(bytes),
             LocalSink::Stream(stream) => stream.write(bytes),
+        }
+    }
+
+    fn read_basis(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failure> {
+        match self {
+            LocalSink::File(file) => file.read_basis(offset, buffer),
+            LocalSink::Stream(stream) => stream.read_basis(offset, buffer),
         }
     }
 

@@ -1,7 +1,7 @@
 use super::{Known, Origin, Pending};
 use crate::client::link::Link;
 use crate::client::local::{self, LocalFile, LocalPlace};
-use crate::client::resemblance::{ALIKE_FROM, ASKED_ABOUT};
+use crate::client::resemblance::{ALIKE_FROM, Asked};
 use crate::client::rounds::Rounds;
 use crate::protocol::Failure;
 use crate::transfer::Basis;
@@ -14,15 +14,16 @@ pub(super) async fn find(
     rounds: &mut Rounds<'_, Pending>,
 ) -> Result<usize, Failure> {
     let mut count = 0;
-    let mut candidates = Vec::new();
+    let mut candidates = Asked::default();
     for (place, file) in (0..).zip(rounds.files()) {
-        let candidate = Candidate::of(place, file);
-        if candidate.is_some() && candidates.len() == ASKED_ABOUT {
+        if let Some(candidate) = Candidate::of(place, file)
+            && !candidates.add(candidate, file.size.unwrap_or(0))
+        {
             break;
         }
         count += 1;
-        candidates.extend(candidate);
     }
+    let candidates = candidates.into_all();
     let asked: Vec<_> = candidates.iter().map(|c| c.standing.clone()).collect();
     let standing = link.stat_all(&asked).await?;
     let mut alike = Vec::new();

@@ -7,6 +7,7 @@ use super::decision::Decided;
 use super::{Begun, Event, Order, Pending};
 use crate::access::{Action, Role, check};
 use crate::client::link::{self, Heard, Inbox};
+use crate::client::resemblance;
 use crate::client::rounds::Rounds;
 use crate::client::{Done, Status};
 use crate::protocol::limits::SEGMENT;
@@ -228,14 +229,7 @@ impl<'a, 'b> Supervision<'a, 'b> {
 
     /// The server does not store it. What could not be put together goes again, whole.
     fn refused(&mut self, index: u32, failure: Failure) {
-        let could_go_whole = matches!(
-            failure.code,
-            ErrorCode::NotFound
-                | ErrorCode::Conflict
-                | ErrorCode::DigestMismatch
-                | ErrorCode::Io
-                | ErrorCode::Protocol
-        );
+        let could_go_whole = resemblance::could_go_whole(failure.code);
         match self.rounds.get(index) {
             Some(file) if file.is_patch && could_go_whole => {
                 debug!(name = %file.name, %failure, "it is sent whole after all");
