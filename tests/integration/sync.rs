@@ -766,3 +766,25 @@ fn only_the_version_that_is_meant_is_changed() {
     assert_eq!(std::fs::read(scene.root.path().join("g")).unwrap(), b"new");
     scene.fails(&["remove", "g", &right], 6);
 }
+
+#[test]
+fn of_a_large_file_only_the_changed_part_moves() {
+    let scene = Scene::new();
+    let mut content = noise(1, 6 * 1024 * 1024);
+    scene.here("a/big", &content);
+    scene.ok(&["sync", "a", "server:a"]);
+    scene.ok(&["sync", "server:a", "b"]);
+    content[3_000_000] ^= 1;
+    content.splice(100..100, *b"inserted");
+    scene.here("a/big", &content);
+    let moved = sent(&scene.ok(&["sync", "a", "server:a", "--json"]));
+    assert!((1..1_500_000).contains(&moved), "{moved}");
+    scene.assert_alike("a", "a");
+    let before = std::fs::read(scene.desk.path().join("b/big")).unwrap();
+    let said = scene.ok(&["sync", "server:a", "b", "-n"]);
+    assert!(said.starts_with("a/big: would transfer"), "{said}");
+    assert!(std::fs::read(scene.desk.path().join("b/big")).unwrap() == before);
+    let moved = sent(&scene.ok(&["sync", "server:a", "b", "--json"]));
+    assert!((1..1_500_000).contains(&moved), "{moved}");
+    scene.assert_alike("b", "a");
+}
