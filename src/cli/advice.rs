@@ -15,6 +15,8 @@ pub enum Doing {
     Naming,
     /// Removing without -r.
     RemovingFiles,
+    /// Changing one version of a file only (--if-match).
+    ToVersion,
     /// Making one folder like another.
     Syncing,
     /// Editing a file.
@@ -45,6 +47,7 @@ pub fn next_step_of(doing: Doing, code: ErrorCode) -> Option<&'static str> {
         (Doing::Naming, AlreadyExists) => {
             Some("choose another name, or remove or rename what has this one")
         }
+        (Doing::ToVersion, Usage) => Some("leave out --if-match: only files have versions"),
         (Doing::Syncing, Disconnected | Timeout | Unreachable | Busy) => {
             Some("run it again: what is equal by then is passed over, and the rest goes on")
         }

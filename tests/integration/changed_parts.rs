@@ -684,7 +684,8 @@ fn a_server_that_lies_about_blocks_changes_nothing() {
     right.push(length(largest - known.length));
     right.push(known);
     let all = |content: &[u8]| vec![Say::Data(content[..MIB].to_vec()), ends(content)];
-    let cases: Vec<(Vec<WireBlock>, fn(&[u8]) -> Vec<Say>, i32)> = vec![
+    type Answer = fn(&[u8]) -> Vec<Say>;
+    let cases: Vec<(Vec<WireBlock>, Answer, i32)> = vec![
         // Not all of the file, more than the file, blocks too small, too large, of nothing.
         (vec![length(largest)], all, 10),
         (vec![length(largest); 9], all, 10),

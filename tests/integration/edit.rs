@@ -279,7 +279,7 @@ fn a_dry_run_and_wrong_names_open_no_editor() {
 fn at_the_prompt_the_editor_has_the_terminal() {
     let scene = Scene::new("editor");
     let editor = scene.script(
-        "trap 'echo not yet' INT; stty -echo; echo type:; while ! read line; do :; done; echo $line > \"$1\"",
+        "trap 'echo not yet' INT; stty -icanon; echo type:; while ! read line; do :; done; echo $line > \"$1\"",
     );
     let mut command = scene.client(&[], &editor);
     command
@@ -297,9 +297,9 @@ fn at_the_prompt_the_editor_has_the_terminal() {
     session.exp_string("verified").unwrap();
     session.exp_string("fileshare:/> ").unwrap();
     assert_eq!(scene.content("note.txt"), "typed\n");
-    // What is typed is seen again.
+    // The terminal is as it was.
     session.send_line("!stty -a").unwrap();
-    session.exp_string(" echo ").unwrap();
+    session.exp_string("isig icanon").unwrap();
     session.exp_string("fileshare:/> ").unwrap();
     session.send_line("exit").unwrap();
     session.exp_eof().unwrap();

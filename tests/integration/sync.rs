@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fileshare::client::{
-    Client, ClientOptions, Direction, FileReport, Sync, SyncReport, Trust, WalkOptions,
+    Client, ClientOptions, Direction, FileReport, Sync, SyncReport, WalkOptions,
 };
 use fileshare::digest::Hasher;
 use fileshare::transfer::Silent;
 use fileshare::types::FileName;
 
-use crate::harness::{RunningServer, noise, serve, stderr, stdout, text};
+use crate::harness::{RunningServer, noise, serve, serve_plaintext, stderr, stdout, text};
 
 /// A server that lets everybody change things, its root, and a folder of a user.
 struct Scene {
@@ -23,6 +23,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(serve)
+    }
+
+    fn with(serve: fn(&Path, &[&str]) -> RunningServer) -> Self {
         let root = tempfile::tempdir().unwrap();
         let server = serve(root.path(), &["--anonymous", "editor"]);
         Scene {
@@ -611,16 +615,12 @@ fn what_changes_meanwhile_is_a_conflict_of_that_file_alone() {
 #[tokio::test]
 async fn whatever_is_done_to_a_folder_the_others_become_like_it() {
     let rounds = std::env::var("SYNC_ROUNDS").map_or(25, |rounds| rounds.parse().unwrap());
-    let scene = Scene::new();
-    let address = format!("fileshare://127.0.0.1:{}", scene.server.port);
+    let scene = Scene::with(serve_plaintext);
     let options = ClientOptions {
-        trust: Trust {
-            known: None,
-            ..Trust::default()
-        },
+        plaintext: true,
         ..ClientOptions::default()
     };
-    let mut client = Client::new(address.parse().unwrap(), options);
+    let mut client = Client::new(scene.server.address().parse().unwrap(), options);
     let mut dice = Dice(0x5eed);
     for round in 0..rounds {
         // Alternately the one and the other is edited.
@@ -740,4 +740,51 @@ fn edit_at_random(top: &Path, dice: &mut Dice) {
             }
         }
     };
+}
+
+/// `--if-match` on everything that has it: another version is left alone, and a folder has none.
+#[test]
+fn only_the_version_that_is_meant_is_changed() {
+    let scene = Scene::new();
+    scene.here("f", "new");
+    scene.there("f", "old");
+    scene.there("folder/in", "x");
+    let other = format!("--if-match={}", Hasher::digest_of(b"other"));
+    let right = format!("--if-match={}", Hasher::digest_of(b"old"));
+    for arguments in [&["put", "f"][..], &["rename", "f", "g"], &["remove", "f"]] {
+        scene.fails(&[arguments, &[&other]].concat(), 6);
+        scene.fails(&[arguments, &[&other, "-n"]].concat(), 6);
+    }
+    scene.fails(&["put", "f", "--as", "none", &other], 6);
+    for arguments in [&["rename", "folder", "g"][..], &["remove", "-r", "folder"]] {
+        let said = scene.fails(&[arguments, &[&other]].concat(), 2);
+        assert!(said.contains("only files have versions"), "{said}");
+    }
+    assert_eq!(std::fs::read(scene.root.path().join("f")).unwrap(), b"old");
+    scene.ok(&["rename", "f", "g", &right]);
+    scene.ok(&["put", "f", "--as", "g", &right]);
+    assert_eq!(std::fs::read(scene.root.path().join("g")).unwrap(), b"new");
+    scene.fails(&["remove", "g", &right], 6);
+}
+
+#[test]
+fn of_a_large_file_only_the_changed_part_moves() {
+    let scene = Scene::new();
+    let mut content = noise(1, 6 * 1024 * 1024);
+    scene.here("a/big", &content);
+    scene.ok(&["sync", "a", "server:a"]);
+    scene.ok(&["sync", "server:a", "b"]);
+    content[3_000_000] ^= 1;
+    content.splice(100..100, *b"inserted");
+    scene.here("a/big", &content);
+    let moved = sent(&scene.ok(&["sync", "a", "server:a", "--json"]));
+    assert!((1..1_500_000).contains(&moved), "{moved}");
+    scene.assert_alike("a", "a");
+    let before = std::fs::read(scene.desk.path().join("b/big")).unwrap();
+    let said = scene.ok(&["sync", "server:a", "b", "-n"]);
+    assert!(said.starts_with("a/big: would transfer"), "{said}");
+    assert!(std::fs::read(scene.desk.path().join("b/big")).unwrap() == before);
+    let moved = sent(&scene.ok(&["sync", "server:a", "b", "--json"]));
+    assert!((1..1_500_000).contains(&moved), "{moved}");
+    scene.assert_alike("b", "a");
 }

@@ -722,8 +722,8 @@ async fn what_vanishes_or_changes_meanwhile_fails_alone() {
         source: Source::Tree(tree.top.clone(), file.place.clone()),
         name: file.name.clone(),
         on_conflict: OnConflict::Error,
-        basis: None,
         precondition: Precondition::default(),
+        basis: None,
     });
     let mut codes = Vec::new();
     let grower = Arc::new(Grows(top.join("grows")));

@@ -102,7 +102,7 @@ pub enum Command {
     Cat(NameArgs),
     /// Compare local files with the server's, without transferring
     Verify(VerifyArgs),
-    /// Make a folder like another one, here or on the server: only what differs moves
+    /// Make a folder like one on the other side
     #[command(visible_alias = "mirror")]
     Sync(SyncArgs),
     /// Edit a file of the server's in $VISUAL or $EDITOR

@@ -163,7 +163,7 @@ impl<'a, 'b> Reception<'a, 'b> {
                     basis,
                 } => {
                     let (sink, hasher) = FileSink::open(&place, &entry, on_conflict, part, offset)?;
-                    Ok((LocalSink::File(sink.with(basis)), hasher))
+                    Ok((LocalSink::File(Box::new(sink.with(basis))), hasher))
                 }
             }),
         }

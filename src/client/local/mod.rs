@@ -226,7 +226,7 @@ impl Source for StreamSource {
 /// Where a download goes, once that is decided.
 pub(super) enum LocalSink {
     /// A file that appears under its name when it is complete.
-    File(FileSink),
+    File(Box<FileSink>),
     /// A stream.
     Stream(StreamSink),
 }

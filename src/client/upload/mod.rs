@@ -286,11 +286,11 @@ impl Pending {
         let basis = self.basis.take();
         self.is_patch = basis.is_some();
         match &mut self.source {
-            Origin::File(place) => Begun::File(Chosen {
+            Origin::File(place) => Begun::File(Box::new(Chosen {
                 place: place.clone(),
                 known: self.known,
                 basis,
-            }),
+            })),
             Origin::Stream(stream) => stream.take().map_or(Begun::Nothing, Begun::Stream),
         }
     }
@@ -316,7 +316,7 @@ enum Event {
 
 /// What a file is read from, on the reading thread.
 enum Begun {
-    File(Chosen),
+    File(Box<Chosen>),
     Stream(Box<dyn Read + Send>),
     Nothing,
 }

@@ -38,9 +38,10 @@ pub async fn run(session: &mut Session, args: &RemoveArgs) -> Outcome {
             Some(removal) => failure.about(&removal.file),
             None => failure,
         };
-        match args.recursive {
-            true => failure,
-            false => failure.while_doing(Doing::RemovingFiles),
+        match (args.recursive, args.version.if_match) {
+            (_, Some(_)) => failure.while_doing(Doing::ToVersion),
+            (true, None) => failure,
+            (false, None) => failure.while_doing(Doing::RemovingFiles),
         }
     };
     match removals.as_slice() {

@@ -54,7 +54,13 @@ async fn rename(
 ) -> Result<(FileRef, FileName, Item), Failure> {
     let from = session.folder.place(&args.old)?;
     let to = session.folder.join_folder(&args.new)?;
-    let about = |error| Failure::from(error).about(&from);
+    let about = |error| {
+        let failure = Failure::from(error).about(&from);
+        match args.version.if_match {
+            Some(_) => failure.while_doing(Doing::ToVersion),
+            None => failure,
+        }
+    };
     // A slash behind a name is only right for a folder.
     if says_folder(&args.old) || says_folder(&args.new) {
         let found = session.client.stat(&from).await.map_err(about)?;
