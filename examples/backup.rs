@@ -33,6 +33,7 @@ async fn main() -> Result<()> {
                 source: Source::Path(entry.path()),
                 on_conflict: OnConflict::Error,
                 precondition: Precondition::default(),
+                basis: None,
             });
         }
     }

@@ -76,6 +76,7 @@ async fn visit(client: &mut Client, desk: &Path, inbox: &Path) -> Result<()> {
             name: FileName::parse(file)?,
             on_conflict: OnConflict::Error,
             precondition: Precondition::default(),
+            basis: None,
         })
     };
     let files = vec![upload("hello.txt")?, upload("large.bin")?];

@@ -3,7 +3,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use super::ClientError;
-use crate::types::{Entry, FileName, FileRef, OnConflict, Precondition};
+use crate::types::{Digest, Entry, FileName, FileRef, OnConflict, Precondition};
 
 /// One file to upload.
 #[derive(Debug)]
@@ -16,6 +16,9 @@ pub struct Upload {
     pub on_conflict: OnConflict,
     /// What must hold of the file that stands there.
     pub precondition: Precondition,
+    /// A file that the server may have: what it has in common with this one is copied there and not
+    /// sent. A file of 1 MiB and more that replaces another one is put together from that one anyway.
+    pub basis: Option<Digest>,
 }
 
 /// Where the bytes of an upload come from.

@@ -94,13 +94,26 @@ impl Link {
 
     /// Makes a request; the answer carries the number that is returned.
     pub(super) async fn request(&mut self, body: ClientBody) -> Result<u32, Failure> {
-        let number = self.next_number();
+        self.request_all(std::iter::once(body)).await?;
+        Ok(self.last_number)
+    }
+
+    /// Makes several requests at once; their answers come in this order.
+    pub(super) async fn request_all(
+        &mut self,
+        bodies: impl Iterator<Item = ClientBody>,
+    ) -> Result<Vec<u32>, Failure> {
+        let mut numbers = Vec::new();
         let sent = async {
-            self.outbox.message(number, body).await?;
+            for body in bodies {
+                let number = self.next_number();
+                self.outbox.message(number, body).await?;
+                numbers.push(number);
+            }
             self.outbox.flush().await
         };
         match sent.await {
-            Ok(()) => Ok(number),
+            Ok(()) => Ok(numbers),
             Err(failure) => Err(self.inbox.last_words().await.unwrap_or(failure)),
         }
     }
@@ -266,6 +279,14 @@ impl Outbox {
     pub(super) fn may_list(&self) -> bool {
         let session = self.shared.session();
         session.batch().is_some_and(|batch| batch.may_list())
+    }
+}
+
+impl Outbox {
+    /// How many more parts of files the running download may ask for.
+    pub(super) fn room_for_ranges(&self) -> usize {
+        let session = self.shared.session();
+        session.batch().map_or(0, |batch| batch.room_for_ranges())
     }
 }
 

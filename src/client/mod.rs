@@ -8,6 +8,7 @@ mod known_servers;
 mod link;
 mod local;
 mod options;
+mod resemblance;
 mod retry;
 mod rounds;
 mod trash;

@@ -1,4 +1,6 @@
-//! Hashing while bytes pass by.
+//! Hashing while bytes pass by, and cutting them into blocks.
+
+mod blocks;
 
 use std::io::{self, ErrorKind, Read};
 
@@ -6,6 +8,8 @@ use aws_lc_rs::hmac;
 use md5::{Digest as _, Md5};
 
 use crate::types::Digest;
+
+pub use blocks::{Block, BlockHash, BlockSize};
 
 /// How much is read at a time.
 const READ_BYTES: usize = 256 * 1024;

@@ -236,6 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 self.list_trash(number, folder, patterns).await
             }
             ClientBody::Undo { dry_run } => self.undo(number, dry_run).await,
+            ClientBody::Signature { id, average } => self.sign(number, id, average).await,
             single => {
                 let changes = commands::changes(&single);
                 let cause = self.cause();

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
@@ -68,7 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
             ClientBody::DownloadPage { files } => {
                 for file in files {
                     let beginning = named.beginnings.remove(&named.files);
-                    sending.add(self.outgoing(named.files, beginning, file));
+                    let parts = named.parts.remove(&named.files).unwrap_or_default();
+                    sending.add(self.outgoing(named.files, beginning, parts, file));
                     named.files += 1;
                 }
             }
@@ -80,9 +82,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 // A digest that is none begins no file.
                 let digest = Digest::try_from(digest).ok();
                 let beginning = digest.map(|digest| Beginning { length, digest });
-                if named.beginnings.insert(index, beginning).is_some() {
+                if named.beginnings.insert(index, beginning).is_some()
+                    || named.parts.contains_key(&index)
+                {
                     return Err(Violation("the beginning of a file twice"));
                 }
+            }
+            ClientBody::Ranges { index, ranges } => {
+                if named.beginnings.contains_key(&index) {
+                    return Err(Violation("the beginning of a file twice"));
+                }
+                let ranges = ranges.into_iter();
+                let ranges = ranges.map(|range| range.offset..range.offset + range.length);
+                named.parts.entry(index).or_default().extend(ranges);
             }
             ClientBody::Skip { index } => sending.skip(index),
             _ => {}
@@ -94,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         &self,
         index: u32,
         beginning: Option<Option<Beginning>>,
+        parts: Vec<Range<u64>>,
         file: WireRef,
     ) -> OutgoingFile {
         let (store, session) = (self.context.store.clone(), self.session.session());
@@ -104,6 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         OutgoingFile {
             index,
             beginning: beginning.flatten(),
+            parts,
             open: Box::new(open),
         }
     }
@@ -157,7 +171,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                         true,
                     )
                 }
-                Piece::Skip { .. } => continue,
+                // The client copies what it likes to, and is not told.
+                Piece::Skip { .. } | Piece::Copy(_) => continue,
             };
             let body = ServerBody::File(message);
             self.outbox.queue(number, body).await?;
@@ -176,6 +191,8 @@ struct Named {
     files: u32,
     /// What it has already of files that it has not named yet: the session bounds how many.
     beginnings: HashMap<u32, Option<Beginning>>,
+    /// The parts that it wants of them, where it does not want all: likewise.
+    parts: HashMap<u32, Vec<Range<u64>>>,
 }
 
 fn open(store: &Store, session: &Session, file: WireRef) -> Result<StoredSource, Failure> {
@@ -215,9 +232,9 @@ impl Source for StoredSource {
         read.map_err(|error| self.unreadable(&error))
     }
 
-    fn rewind(&mut self) -> Result<(), Failure> {
-        let rewound = self.0.file().rewind();
-        rewound.map_err(|error| self.unreadable(&error))
+    fn seek(&mut self, offset: u64) -> Result<(), Failure> {
+        let sought = self.0.file().seek(SeekFrom::Start(offset));
+        sought.map(drop).map_err(|error| self.unreadable(&error))
     }
 
     fn finish(&mut self, digest: Digest) -> Result<(), Failure> {

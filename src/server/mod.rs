@@ -20,6 +20,7 @@ mod login;
 mod partial;
 mod permission;
 mod sessions;
+mod signature;
 mod trash;
 mod turns;
 mod upload;

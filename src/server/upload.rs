@@ -17,11 +17,13 @@ use crate::protocol::codec;
 use crate::protocol::limits::MESSAGE_TIME;
 use crate::protocol::message::{
     ClientBody, ClientMessage, FileMessage, ServerBody, UploadFile, UploadResult, Verdict,
-    WireConflict,
+    WireConflict, WireRange,
 };
 use crate::protocol::session::Violation;
-use crate::protocol::{Content, Failure, WireError};
-use crate::store::{Cause, Found, NewFile, Partial, PartialKey, Store, StoreError, Upload};
+use crate::protocol::{Content, ErrorCode, Failure, WireDigest, WireError};
+use crate::store::{
+    Cause, Found, NewFile, Partial, PartialKey, Store, StoreError, StoredFile, Upload,
+};
 use crate::transfer::{Done, Incoming, Receiving, Sink};
 use crate::types::{Digest, Entry, FileName, FileRef, Item, OnConflict, Precondition, Timestamp};
 
@@ -119,13 +121,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         match message.body {
             ClientBody::UploadPage { files } => return self.examine(files, batch).await,
             ClientBody::File(FileMessage::Begin { index, offset, .. }) => {
-                if let Some(described) = batch.described.front_mut().map(Described::take) {
-                    if let Ok(new) = &described.new {
-                        self.session.turn_to(&new.name);
-                    }
-                    batch.outstanding += 1;
-                    batch.receiving.push(self.begin(index, offset, described)?);
-                }
+                self.begin(index, offset, None, batch)?;
+            }
+            ClientBody::File(FileMessage::Patch {
+                index,
+                offset,
+                basis,
+            }) => self.begin(index, offset, Some(basis), batch)?,
+            ClientBody::File(FileMessage::Copy(WireRange { offset, length })) => {
+                let part = offset..offset.saturating_add(length);
+                batch.receiving.push(Incoming::Copy(part));
             }
             ClientBody::File(FileMessage::End { digest }) => {
                 batch.described.pop_front();
@@ -168,12 +173,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         self.outbox.writer.flush().await
     }
 
+    /// A file begins: with a basis, it may copy from that one.
     fn begin(
         &self,
         index: u32,
         offset: u64,
-        mut described: Described,
-    ) -> Result<Incoming<StoreSink>, NetError> {
+        basis: Option<WireDigest>,
+        batch: &mut Batch,
+    ) -> Result<(), NetError> {
+        let Some(mut described) = batch.described.front_mut().map(Described::take) else {
+            return Ok(());
+        };
+        if let Ok(new) = &described.new {
+            self.session.turn_to(&new.name);
+        }
         let partial = described.go_on_at(offset)?;
         let (store, session) = (self.context.store.clone(), self.session.session());
         let open = move || {
@@ -192,22 +205,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 OnConflict::Overwrite => Action::Overwrite,
                 _ => Action::Add,
             };
+            let basis = basis.map(|id| open_basis(&store, &session, id));
+            let basis = basis.transpose()?;
             let (upload, hasher) = match partial {
                 Some(partial) => store.go_on(new, *partial)?,
                 None => (store.stage(new)?, Hasher::new()),
             };
             let sink = StoreSink {
                 upload: Some(upload),
+                basis,
                 session,
                 needs,
             };
             Ok((sink, hasher))
         };
-        Ok(Incoming::Begin {
+        batch.outstanding += 1;
+        batch.receiving.push(Incoming::Begin {
             index,
             expected: None,
             open: Box::new(open),
-        })
+        });
+        Ok(())
     }
 
     /// Tells the client a result, and all others that are there by now.
@@ -366,6 +384,13 @@ fn new_file(cause: &Cause, file: UploadFile) -> Result<NewFile, Failure> {
     })
 }
 
+/// The file that a new one is put together from: any that the client may read.
+fn open_basis(store: &Store, session: &Session, id: WireDigest) -> Result<StoredFile, Failure> {
+    session.allow(Action::Read)?;
+    let id = Digest::try_from(id)?;
+    Ok(store.open_file(&FileRef::from(id))?)
+}
+
 fn wire_result((index, result): FileResult) -> UploadResult {
     match result {
         Ok(entry) => {
@@ -398,6 +423,8 @@ fn check_alive(progressed: Instant, idle_timeout: Duration) -> Result<(), NetErr
 struct StoreSink {
     /// `None` once it is in other hands.
     upload: Option<Upload>,
+    /// What may be copied from.
+    basis: Option<StoredFile>,
     session: Arc<Session>,
     /// What putting it in its place needs permission for.
     needs: Action,
@@ -411,6 +438,16 @@ impl Sink for StoreSink {
             Some(upload) => Ok(upload.write(bytes)?),
             None => Ok(()),
         }
+    }
+
+    fn read_basis(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let Some(basis) = &mut self.basis else {
+            return Ok(0);
+        };
+        basis.read_at(offset, buffer).map_err(|error| {
+            let name = &basis.entry.name;
+            Failure::new(ErrorCode::Io, format!("{name} cannot be read: {error}"))
+        })
     }
 
     fn finish(mut self, digest: Digest, done: Done<Entry>) {

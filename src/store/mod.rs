@@ -31,6 +31,7 @@ mod places;
 mod publisher;
 mod scanner;
 mod scrub;
+mod signing;
 mod staging;
 mod stored_file;
 mod sweeper;
@@ -45,7 +46,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::digest::Hasher;
+use crate::digest::{BlockSize, Hasher};
 use crate::disk::holds_mount;
 use crate::types::{Entry, FileName, FileRef, Item, Precondition};
 
@@ -60,6 +61,7 @@ pub use partial::{Found, Partial, PartialKey, Reread};
 pub use places::Places;
 pub use publisher::Removed;
 pub use scrub::{Finding, Scrub, ScrubTotals, ScrubWatch};
+pub use signing::{Signed, Signing};
 pub use stored_file::StoredFile;
 pub use trash::TrashPage;
 pub use undo::{UndoPage, Undone};
@@ -108,6 +110,11 @@ impl Store {
     /// Opens a file for reading.
     pub fn open_file(&self, file: &FileRef) -> Result<StoredFile, StoreError> {
         self.inner().open_file(file)
+    }
+
+    /// Opens a file to learn of which blocks it consists.
+    pub fn sign(&self, file: &FileRef, size: BlockSize) -> Result<Signing, StoreError> {
+        Ok(Signing::new(self.open_file(file)?, size))
     }
 
     /// The next at most `max_items` items after `after`, in byte order of names: files however

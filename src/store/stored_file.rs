@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use super::answer::Answer;
@@ -50,9 +50,22 @@ impl Inner {
 }
 
 impl StoredFile {
+    pub(super) fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner)
+    }
+
     /// The open file.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Reads from this place, which may be behind the end.
+    pub fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if offset >= self.facts.size {
+            return Ok(0);
+        }
+        self.file.seek(SeekFrom::Start(offset))?;
+        self.read(buffer)
     }
 
     /// Fails when the content may have changed since the file was opened.

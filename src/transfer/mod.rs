@@ -5,14 +5,17 @@
 //! nothing to do, so that a slow peer never holds a thread.
 //!
 //! A file need not begin at its beginning: a receiver that has some of it already says so with a
-//! [`Beginning`], which the sender compares with its own file before it goes on from there.
+//! [`Beginning`], which the sender compares with its own file before it goes on from there. And it
+//! need not come whole: what the receiver can copy from a [`Basis`] of its own is only named.
 
+mod basis;
 mod gauge;
 mod packing;
 mod progress;
 mod receiving;
 mod sending;
 
+pub use basis::{Basis, Blocks};
 pub use progress::{Progress, Silent};
 pub use receiving::{Done, Incoming, OpenSink, Receiving, Sink};
 pub use sending::{Beginning, Opening, OutgoingFile, Piece, Sending, Source};

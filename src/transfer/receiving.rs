@@ -1,3 +1,7 @@
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tracing::Span;
@@ -5,7 +9,7 @@ use tracing::Span;
 use crate::digest::Hasher;
 use crate::net::NetError;
 use crate::protocol::frame::FrameError;
-use crate::protocol::limits::MAX_DATA_BODY;
+use crate::protocol::limits::{DATA_CHUNK, MAX_DATA_BODY};
 use crate::protocol::{Content, ErrorCode, Expander, Failure};
 use crate::types::Digest;
 
@@ -21,6 +25,12 @@ pub trait Sink: Send + 'static {
 
     /// Takes the next bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure>;
+
+    /// Reads from this place of the file that it may copy from, as `std::io::Read` does; 0 is its
+    /// end, or that there is none.
+    fn read_basis(&mut self, _offset: u64, _buffer: &mut [u8]) -> Result<usize, Failure> {
+        Ok(0)
+    }
 
     /// Hears after each write the state of the digest of all that it has by now.
     fn digested(&mut self, _so_far: &Hasher) {}
@@ -53,6 +63,8 @@ pub enum Incoming<S> {
     },
     /// Content of the file that began last.
     Data(Content),
+    /// Here goes a part of the file that the sink may copy from.
+    Copy(Range<u64>),
     /// The file came whole, and its sender says that it has this digest.
     End(Digest),
     /// The file does not come whole: what came of it is void.
@@ -64,29 +76,48 @@ pub enum Incoming<S> {
 /// Every file that began has exactly one result, sent as soon as it is known: a failure may come
 /// long before the file's end, and what follows of that file is dropped.
 pub struct Receiving<S: Sink> {
-    waiting: Vec<Incoming<S>>,
+    waiting: VecDeque<Incoming<S>>,
     waiting_bytes: usize,
+    /// When something was handed over last.
+    pushed: Instant,
     writer: Writing<S>,
+}
+
+/// What a hop comes back with: the writer, what it has not come to, and whether all that it took
+/// was content.
+struct Hop<S: Sink> {
+    writer: FileWriter<S>,
+    left: VecDeque<Incoming<S>>,
+    taken: Result<(), FrameError>,
 }
 
 enum Writing<S: Sink> {
     Lost,
     Resting(FileWriter<S>),
-    Running(JoinHandle<(FileWriter<S>, Result<(), FrameError>)>),
+    Running(JoinHandle<Hop<S>>),
 }
 
 /// How many bytes of files may wait while the ones before are written: two of the largest frames.
 const WAITING_BYTES: usize = 2 * MAX_DATA_BODY;
 
+/// Whoever copies for long takes a frame now and then all the same: the other side gives up one that
+/// takes nothing. So many bytes may wait then: enough for some minutes.
+const WAITING_LONG: Duration = Duration::from_secs(5);
+const WAITING_LONG_BYTES: usize = 16 * MAX_DATA_BODY;
+
 /// How many events may wait besides.
 const WAITING_EVENTS: usize = 512;
+
+/// How much one hop copies: a copy may be as long as a file, and has to be made in parts.
+const HOP_BYTES: u64 = 16 * 1024 * 1024;
 
 impl<S: Sink> Receiving<S> {
     /// Sends the result of each file to `results`.
     pub fn new(results: UnboundedSender<(u32, Result<S::Receipt, Failure>)>) -> Self {
         Receiving {
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             waiting_bytes: 0,
+            pushed: Instant::now(),
             writer: Writing::Resting(FileWriter {
                 results,
                 state: State::Between,
@@ -97,16 +128,17 @@ impl<S: Sink> Receiving<S> {
 
     /// Hands over what came. Take no more from the wire while [`is_full`](Self::is_full).
     pub fn push(&mut self, event: Incoming<S>) {
-        if let Incoming::Data(content) = &event {
-            self.waiting_bytes += content.size();
-        }
-        self.waiting.push(event);
+        self.waiting_bytes += event.bytes();
+        self.pushed = Instant::now();
+        self.waiting.push_back(event);
         self.start_hop();
     }
 
     /// Whether as much waits as may wait.
     pub fn is_full(&self) -> bool {
-        self.waiting_bytes >= WAITING_BYTES || self.waiting.len() >= WAITING_EVENTS
+        let is_full = self.waiting_bytes >= WAITING_BYTES || self.waiting.len() >= WAITING_EVENTS;
+        let is_long = self.pushed.elapsed() >= WAITING_LONG;
+        is_full && (!is_long || self.waiting_bytes >= WAITING_LONG_BYTES)
     }
 
     /// Whether something is being written or waits to be.
@@ -121,23 +153,37 @@ impl<S: Sink> Receiving<S> {
         if let Writing::Running(hop) = &mut self.writer {
             let joined = hop.await;
             self.writer = Writing::Lost;
-            let (writer, written) =
-                joined.map_err(|_| std::io::Error::other("writing a file failed unexpectedly"))?;
+            let Hop {
+                writer,
+                mut left,
+                taken,
+            } = joined.map_err(|_| std::io::Error::other("writing a file failed unexpectedly"))?;
             self.writer = Writing::Resting(writer);
-            if written.is_err() {
+            if let Err(wrong) = taken {
                 self.waiting.clear();
+                self.waiting_bytes = 0;
+                return Err(wrong.into());
             }
-            written?;
+            self.waiting_bytes += left.iter().map(Incoming::bytes).sum::<usize>();
+            left.append(&mut self.waiting);
+            self.waiting = left;
         }
         self.start_hop();
         Ok(())
     }
 
     /// The transfer was cut: waits until what came is written, and drops the sink of the file that
-    /// is open.
+    /// is open. Nothing more is copied: that can be done again without the other side.
     pub async fn cut(&mut self) {
-        // A panic in there is no worse than what made us give up.
-        while self.is_busy() && self.turn().await.is_ok() {}
+        loop {
+            let is_copy = |event: &Incoming<S>| matches!(event, Incoming::Copy(_));
+            let copies = self.waiting.iter().position(is_copy);
+            self.waiting.truncate(copies.unwrap_or(usize::MAX));
+            // A panic in there is no worse than what made us give up.
+            if !self.is_busy() || self.turn().await.is_err() {
+                break;
+            }
+        }
         if let Writing::Resting(writer) = std::mem::replace(&mut self.writer, Writing::Lost) {
             let _ = tokio::task::spawn_blocking(move || drop(writer)).await;
         }
@@ -149,16 +195,29 @@ impl<S: Sink> Receiving<S> {
         }
         match std::mem::replace(&mut self.writer, Writing::Lost) {
             Writing::Resting(mut writer) => {
-                let events = std::mem::take(&mut self.waiting);
+                let mut events = std::mem::take(&mut self.waiting);
                 self.waiting_bytes = 0;
                 let span = Span::current();
                 self.writer = Writing::Running(tokio::task::spawn_blocking(move || {
-                    let mut events = events.into_iter();
-                    let written = span.in_scope(|| events.try_for_each(|event| writer.take(event)));
-                    (writer, written)
+                    let taken = span.in_scope(|| writer.take_some(&mut events));
+                    Hop {
+                        writer,
+                        left: events,
+                        taken,
+                    }
                 }));
             }
             other => self.writer = other,
+        }
+    }
+}
+
+impl<S> Incoming<S> {
+    /// How much memory its content takes, in the end.
+    fn bytes(&self) -> usize {
+        match self {
+            Incoming::Data(content) => content.size(),
+            _ => 0,
         }
     }
 }
@@ -183,6 +242,29 @@ enum State<S> {
 }
 
 impl<S: Sink> FileWriter<S> {
+    /// Takes events until none is left, or as much is copied as one hop copies.
+    fn take_some(&mut self, events: &mut VecDeque<Incoming<S>>) -> Result<(), FrameError> {
+        let mut copied = 0;
+        while let Some(event) = events.pop_front() {
+            let Incoming::Copy(part) = event else {
+                self.take(event)?;
+                continue;
+            };
+            let length = part.end.saturating_sub(part.start);
+            let now = part.start..part.end.min(part.start.saturating_add(HOP_BYTES - copied));
+            let rest = now.end..part.end;
+            copied += length.min(HOP_BYTES - copied);
+            self.take(Incoming::Copy(now))?;
+            if !rest.is_empty() {
+                events.push_front(Incoming::Copy(rest));
+            }
+            if copied >= HOP_BYTES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, event: Incoming<S>) -> Result<(), FrameError> {
         let state = std::mem::replace(&mut self.state, State::Between);
         self.state = match (event, state) {
@@ -241,6 +323,26 @@ impl<S: Sink> FileWriter<S> {
                 }
             }
             (
+                Incoming::Copy(part),
+                State::Writing {
+                    index,
+                    expected,
+                    mut sink,
+                    mut hasher,
+                },
+            ) => match copy(&mut sink, &mut hasher, part) {
+                Ok(()) => State::Writing {
+                    index,
+                    expected,
+                    sink,
+                    hasher,
+                },
+                Err(failure) => {
+                    sink.discard();
+                    self.fail(index, failure)
+                }
+            },
+            (
                 Incoming::End(said),
                 State::Writing {
                     index,
@@ -270,7 +372,7 @@ impl<S: Sink> FileWriter<S> {
                 self.fail(index, failure);
                 State::Between
             }
-            (Incoming::Data(_), other) => other,
+            (Incoming::Data(_) | Incoming::Copy(_), other) => other,
             (Incoming::End(_) | Incoming::Abort(_), _) => State::Between,
         };
         Ok(())
@@ -281,6 +383,28 @@ impl<S: Sink> FileWriter<S> {
         let _ = self.results.send((index, Err(failure)));
         State::Dropping
     }
+}
+
+/// Copies a part of the file that the sink may copy from.
+fn copy<S: Sink>(sink: &mut S, hasher: &mut Hasher, part: Range<u64>) -> Result<(), Failure> {
+    let mut buffer = vec![0; DATA_CHUNK];
+    let mut position = part.start;
+    while position < part.end {
+        let left = part.end - position;
+        let wanted = usize::try_from(left).unwrap_or(DATA_CHUNK).min(DATA_CHUNK);
+        let room = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = sink.read_basis(position, room)?;
+        let bytes = room.get(..read).filter(|bytes| !bytes.is_empty());
+        let bytes = bytes.ok_or_else(|| {
+            let message = "the file that it is copied from is shorter than that";
+            Failure::new(ErrorCode::Conflict, message)
+        })?;
+        sink.write(bytes)?;
+        hasher.update(bytes);
+        position = position.saturating_add(read as u64);
+    }
+    sink.digested(hasher);
+    Ok(())
 }
 
 fn check(computed: Digest, said: Digest, expected: Option<Digest>) -> Result<Digest, Failure> {
@@ -355,7 +479,7 @@ mod tests {
         results
     }
 
-    fn data(bytes: &'static [u8]) -> Incoming<Memory> {
+    fn data<S>(bytes: &'static [u8]) -> Incoming<S> {
         Incoming::Data(Content::Plain(bytes::Bytes::from_static(bytes)))
     }
 
@@ -458,5 +582,88 @@ mod tests {
                 (3, Ok(b"x".to_vec())),
             ]
         );
+    }
+
+    /// A file of many hops, which is made from one byte over and over.
+    struct Copier(u64);
+
+    const BASIS: u64 = 5 * HOP_BYTES + 7;
+
+    impl Sink for Copier {
+        type Receipt = u64;
+        fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+            self.0 += bytes.len() as u64;
+            Ok(())
+        }
+        fn read_basis(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failure> {
+            let left = usize::try_from(BASIS.saturating_sub(offset)).unwrap();
+            // Short reads, as disks may make them.
+            let bytes = buffer.len().min(left).min(100_000);
+            buffer[..bytes].fill(7);
+            Ok(bytes)
+        }
+        fn finish(self, _digest: Digest, done: Done<u64>) {
+            done(Ok(self.0));
+        }
+        fn discard(self) {}
+    }
+
+    fn copier(index: u32) -> Incoming<Copier> {
+        Incoming::Begin {
+            index,
+            expected: None,
+            open: Box::new(|| Ok((Copier(0), Hasher::new()))),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_copy_is_made_in_hops_and_one_beyond_the_end_fails() {
+        let (sender, mut results) = mpsc::unbounded_channel();
+        let mut receiving = Receiving::new(sender);
+        let mut hasher = Hasher::new();
+        hasher.update(b"a");
+        (0..BASIS / 1000).for_each(|_| hasher.update(&[7; 1000]));
+        hasher.update(&vec![7; (BASIS % 1000) as usize]);
+        hasher.update(b"b");
+        for event in [
+            copier(0),
+            data(b"a"),
+            Incoming::Copy(0..BASIS),
+            data(b"b"),
+            Incoming::End(hasher.finish()),
+            copier(1),
+            Incoming::Copy(1..BASIS + 1),
+            Incoming::Copy(0..1),
+            Incoming::End(Hasher::digest_of(b"")),
+        ] {
+            receiving.push(event);
+        }
+        let mut hops = 0;
+        while receiving.is_busy() {
+            receiving.turn().await.unwrap();
+            hops += 1;
+        }
+        assert!(hops >= 10, "{hops} hops");
+        drop(receiving);
+        let (index, whole) = results.recv().await.unwrap();
+        assert_eq!((index, whole.unwrap()), (0, BASIS + 2));
+        let (index, failed) = results.recv().await.unwrap();
+        assert_eq!((index, failed.unwrap_err().code), (1, ErrorCode::Conflict));
+        assert!(results.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn after_a_cut_nothing_more_is_copied() {
+        let (sender, mut results) = mpsc::unbounded_channel();
+        let mut receiving = Receiving::new(sender);
+        receiving.push(copier(0));
+        for _ in 0..200 {
+            receiving.push(Incoming::Copy(0..BASIS));
+        }
+        // 16 GiB would take half a minute at least.
+        let cut = tokio::time::timeout(Duration::from_secs(20), receiving.cut());
+        cut.await.unwrap();
+        drop(receiving);
+        assert!(results.recv().await.is_none());
     }
 }

@@ -2,15 +2,17 @@
 mod tests;
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
 use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tracing::Span;
 
+use super::Basis;
 use super::gauge::{Gauge, Packing, Took};
 use super::packing::Packer;
-use crate::digest::Hasher;
+use crate::digest::{Block, Hasher};
 use crate::net::Rate;
 use crate::protocol::limits::{DATA_CHUNK, SEGMENT};
 use crate::protocol::{Content, ErrorCode, Failure};
@@ -32,9 +34,9 @@ pub trait Source: Send {
     /// Reads as `std::io::Read` does; 0 is the end.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure>;
 
-    /// Goes back to the beginning. Called only before the first byte is sent, of a file that was
-    /// compared with what the receiver has; a stream need not be able to.
-    fn rewind(&mut self) -> Result<(), Failure>;
+    /// Goes to this place. Called only where the receiver has something of the file, or wants parts
+    /// of it; a stream need not be able to.
+    fn seek(&mut self, offset: u64) -> Result<(), Failure>;
 
     /// Called once after the last byte, with the digest of all that was read: the last chance to
     /// say that the content is not one version of the file.
@@ -54,6 +56,8 @@ pub struct Beginning {
 pub enum Opening {
     /// Here it is.
     Send(Box<dyn Source>),
+    /// Here it is, and what the receiver can put it together from.
+    Patch(Box<dyn Source>, Basis),
     /// It need not be sent; whoever opened it has said why elsewhere.
     Skip,
     /// It cannot be sent.
@@ -66,6 +70,8 @@ pub struct OutgoingFile {
     pub index: u32,
     /// What the receiver has of it. If the file does not begin so it is sent whole.
     pub beginning: Option<Beginning>,
+    /// Only these parts of it are to be sent, in order; none: all of it.
+    pub parts: Vec<Range<u64>>,
     /// Opens it, on a blocking thread.
     pub open: Box<dyn FnOnce() -> Opening + Send>,
 }
@@ -83,9 +89,13 @@ pub enum Piece {
         size: Option<u64>,
         /// Where in it the first data goes: 0, or behind what the receiver has.
         offset: u64,
+        /// The file that the receiver is to copy from.
+        basis: Option<Digest>,
     },
     /// Content of the file that began last.
     Data(Content),
+    /// Here goes a part of the file that the receiver is to copy from.
+    Copy(Range<u64>),
     /// The file was sent whole.
     End {
         /// Its place in the batch.
@@ -114,7 +124,7 @@ impl Piece {
             Piece::End { index, .. } | Piece::Abort { index, .. } | Piece::Skip { index } => {
                 Some(*index)
             }
-            Piece::Begin { .. } | Piece::Data(_) => None,
+            Piece::Begin { .. } | Piece::Data(_) | Piece::Copy(_) => None,
         }
     }
 }
@@ -122,7 +132,8 @@ impl Piece {
 /// Turns files into pieces, in the order in which they were added, reading ahead while the pieces
 /// before are on their way.
 ///
-/// At most two hops' worth of pieces exist at once: 1 MiB each.
+/// At most two hops' worth of pieces exist at once: 1 MiB each, or what it takes to cut a file into
+/// blocks ([`BlockSize::hop`](crate::digest::BlockSize::hop)).
 pub struct Sending {
     added: VecDeque<OutgoingFile>,
     skips: HashSet<u32>,
@@ -260,6 +271,12 @@ struct OpenFile {
     left: Option<u64>,
     /// What the receiver has, while it is being compared with the file: nothing was sent yet.
     comparing: Option<Beginning>,
+    /// What the receiver copies from, and which of its blocks would follow the last one.
+    basis: Option<Basis>,
+    next_block: Option<usize>,
+    /// The parts that are wanted and not sent yet, if not all is; the source is where the first
+    /// begins.
+    parts: Option<VecDeque<Range<u64>>>,
 }
 
 impl FileReader {
@@ -290,27 +307,59 @@ impl FileReader {
             let failure = skipped();
             return pieces.push(Piece::Abort { index, failure });
         }
-        match (file.open)() {
+        let OutgoingFile {
+            index,
+            beginning,
+            parts,
+            open,
+        } = file;
+        let file = Announced {
+            index,
+            beginning,
+            parts,
+        };
+        match open() {
             Opening::Skip => pieces.push(Piece::Skip { index }),
             Opening::Fail(failure) => pieces.push(Piece::Abort { index, failure }),
-            Opening::Send(source) => {
-                let size = source.size();
-                let fits =
-                    |beginning: &Beginning| (1..=size.unwrap_or(0)).contains(&beginning.length);
-                let file = Box::new(OpenFile {
-                    index,
-                    hasher: Hasher::new(),
-                    left: size,
-                    source,
-                    comparing: file.beginning.filter(fits),
-                });
-                if file.comparing.is_none() {
-                    pieces.push(file.begin(0));
-                }
-                self.packer.begin();
-                self.open = Some(file);
-            }
+            Opening::Send(source) => self.begin_with(file, source, None, pieces),
+            Opening::Patch(source, basis) => self.begin_with(file, source, Some(basis), pieces),
         }
+    }
+
+    fn begin_with(
+        &mut self,
+        file: Announced,
+        source: Box<dyn Source>,
+        basis: Option<Basis>,
+        pieces: &mut Vec<Piece>,
+    ) {
+        let Announced {
+            index,
+            beginning,
+            parts,
+        } = file;
+        let size = source.size();
+        let fits = |beginning: &Beginning| (1..=size.unwrap_or(0)).contains(&beginning.length);
+        let mut file = Box::new(OpenFile {
+            index,
+            hasher: Hasher::new(),
+            left: size,
+            source,
+            comparing: beginning.filter(fits),
+            basis,
+            next_block: None,
+            parts: None,
+        });
+        if !parts.is_empty()
+            && let Err(failure) = file.narrow(parts)
+        {
+            return pieces.push(Piece::Abort { index, failure });
+        }
+        if file.comparing.is_none() {
+            pieces.push(file.begin(0));
+        }
+        self.packer.begin();
+        self.open = Some(file);
     }
 
     /// Reads one chunk; keeps the file open unless that was its end. Returns how much was read.
@@ -339,17 +388,22 @@ impl FileReader {
                 }
             };
         }
-        match file.read_chunk() {
-            Ok(chunk) if chunk.is_empty() => {
+        let before = pieces.len();
+        match file.read_on(pieces) {
+            Ok(0) => {
                 pieces.push(match file.finish() {
                     Ok(digest) => Piece::End { index, digest },
                     Err(failure) => Piece::Abort { index, failure },
                 });
                 0
             }
-            Ok(chunk) => {
-                let bytes = chunk.len();
-                pieces.push(Piece::Data(self.packer.pack(chunk, packing)));
+            Ok(bytes) => {
+                for piece in pieces.iter_mut().skip(before) {
+                    if let Piece::Data(Content::Plain(chunk)) = piece {
+                        let chunk = std::mem::take(chunk);
+                        *piece = Piece::Data(self.packer.pack(chunk, packing));
+                    }
+                }
                 self.open = Some(file);
                 bytes
             }
@@ -368,7 +422,106 @@ impl OpenFile {
             entry: self.source.entry(),
             size: self.source.size(),
             offset,
+            basis: self.basis.as_ref().map(|basis| basis.id),
         }
+    }
+
+    /// Sends no more than these parts. The digest is that of the whole file, and so must be known.
+    fn narrow(&mut self, parts: Vec<Range<u64>>) -> Result<(), Failure> {
+        let (size, end) = (self.source.size(), parts.last().map(|part| part.end));
+        if self.source.digest().is_none() || end > size {
+            let message = "it is not the file that parts were asked of";
+            return Err(Failure::new(ErrorCode::Conflict, message));
+        }
+        if let Some(first) = parts.first() {
+            self.source.seek(first.start)?;
+        }
+        self.comparing = None;
+        self.parts = Some(parts.into());
+        Ok(())
+    }
+
+    /// Reads the next pieces; tells how many bytes of the file they stand for, 0 at its end.
+    fn read_on(&mut self, pieces: &mut Vec<Piece>) -> Result<usize, Failure> {
+        if self.basis.is_some() {
+            return self.read_patch(pieces);
+        }
+        let chunk = match self.parts {
+            Some(_) => self.read_part()?,
+            None => self.read_chunk()?,
+        };
+        let bytes = chunk.len();
+        if bytes > 0 {
+            pieces.push(Piece::Data(Content::Plain(chunk)));
+        }
+        Ok(bytes)
+    }
+
+    /// The next piece of the parts that are wanted.
+    fn read_part(&mut self) -> Result<Bytes, Failure> {
+        let Some(parts) = &mut self.parts else {
+            return Ok(Bytes::new());
+        };
+        let Some(part) = parts.front_mut() else {
+            return Ok(Bytes::new());
+        };
+        let left = part.end.saturating_sub(part.start);
+        let wanted = usize::try_from(left).unwrap_or(DATA_CHUNK).min(DATA_CHUNK);
+        let mut chunk = vec![0; wanted];
+        let read = self.source.read(&mut chunk)?;
+        if read == 0 {
+            return Err(became_shorter());
+        }
+        chunk.truncate(read);
+        part.start += read as u64;
+        if part.start >= part.end {
+            parts.pop_front();
+            if let Some(next) = parts.front() {
+                self.source.seek(next.start)?;
+            }
+        }
+        Ok(chunk.into())
+    }
+
+    /// The next pieces of a file that the receiver puts together; tells how many bytes of the file
+    /// they are.
+    fn read_patch(&mut self, pieces: &mut Vec<Piece>) -> Result<usize, Failure> {
+        let (left, size) = (self.left.unwrap_or(0), self.source.size().unwrap_or(0));
+        if left == 0 {
+            return self.check_end().map(|end| end.len());
+        }
+        let position = size.saturating_sub(left);
+        let Some(blocks) = self.basis.as_ref().and_then(Basis::blocks) else {
+            // The same file, whose digest is known. It is not read at all, and so neither is what
+            // follows its end.
+            pieces.push(Piece::Copy(position..size));
+            self.left = Some(0);
+            self.source.seek(size)?;
+            return Ok(usize::try_from(left).unwrap_or(usize::MAX));
+        };
+        let cutting = blocks.size();
+        let source = &mut self.source;
+        let (bytes, at_end) = cutting.fill(|buffer| source.read(buffer))?;
+        let bytes = Bytes::from(bytes);
+        let mut run = Run::new(&bytes, pieces);
+        let mut next = self.next_block;
+        let whole = cutting.cut(&bytes, at_end, &mut |block| {
+            let found = blocks.find(Block::of(block), next);
+            next = found.map(|at| at + 1);
+            run.add(block.len(), found.and_then(|at| blocks.place(at)));
+        });
+        run.flush();
+        self.next_block = next;
+        if self.source.digest().is_none() {
+            self.hasher.update(bytes.get(..whole).unwrap_or_default());
+        }
+        if whole == 0 {
+            return Err(became_shorter());
+        }
+        let left = left.checked_sub(whole as u64).ok_or_else(became_another)?;
+        self.left = Some(left);
+        self.source.seek(position.saturating_add(whole as u64))?;
+        Ok(whole)
     }
 
     /// Reads some of what the receiver has, too; in the end it is known where to begin. Tells how
@@ -390,7 +543,7 @@ impl OpenFile {
         if self.hasher.clone().finish() == beginning.digest {
             return Ok((read, Some(self.begin(beginning.length))));
         }
-        self.source.rewind()?;
+        self.source.seek(0)?;
         self.hasher = Hasher::new();
         self.left = Some(size);
         Ok((read, Some(self.begin(0))))
@@ -416,10 +569,7 @@ impl OpenFile {
         chunk.truncate(filled);
         if let Some(left) = &mut self.left {
             if filled < wanted {
-                return Err(Failure::new(
-                    ErrorCode::Conflict,
-                    "it became shorter while it was being sent",
-                ));
+                return Err(became_shorter());
             }
             *left -= filled as u64;
         }
@@ -434,10 +584,7 @@ impl OpenFile {
     fn check_end(&mut self) -> Result<Bytes, Failure> {
         match self.source.read(&mut [0])? {
             0 => Ok(Bytes::new()),
-            _ => Err(Failure::new(
-                ErrorCode::Conflict,
-                "it has more content than its size says, or became longer while it was being sent",
-            )),
+            _ => Err(became_another()),
         }
     }
 
@@ -449,6 +596,89 @@ impl OpenFile {
         self.source.finish(digest)?;
         Ok(digest)
     }
+}
+
+/// What is sent of a file that the receiver puts together: blocks that follow each other go as one.
+struct Run<'a> {
+    bytes: &'a Bytes,
+    pieces: &'a mut Vec<Piece>,
+    /// What is not in `pieces` yet: new bytes, or a part of the basis.
+    fresh: Range<usize>,
+    copied: Range<u64>,
+}
+
+impl<'a> Run<'a> {
+    fn new(bytes: &'a Bytes, pieces: &'a mut Vec<Piece>) -> Self {
+        Run {
+            bytes,
+            pieces,
+            fresh: 0..0,
+            copied: 0..0,
+        }
+    }
+
+    /// The next block, and where in the basis it is.
+    fn add(&mut self, length: usize, found: Option<Range<u64>>) {
+        let position = self.fresh.end;
+        match found {
+            Some(place) => {
+                self.flush_fresh();
+                if self.copied.is_empty() || self.copied.end != place.start {
+                    self.flush_copied();
+                    self.copied = place;
+                } else {
+                    self.copied.end = place.end;
+                }
+                self.fresh = position + length..position + length;
+            }
+            None => {
+                self.flush_copied();
+                self.fresh.end = position + length;
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.flush_fresh();
+        self.flush_copied();
+    }
+
+    fn flush_fresh(&mut self) {
+        while !self.fresh.is_empty() {
+            let end = self.fresh.end.min(self.fresh.start + DATA_CHUNK);
+            let chunk = self.bytes.slice(self.fresh.start..end);
+            self.pieces.push(Piece::Data(Content::Plain(chunk)));
+            self.fresh.start = end;
+        }
+    }
+
+    fn flush_copied(&mut self) {
+        if !self.copied.is_empty() {
+            self.pieces.push(Piece::Copy(self.copied.clone()));
+        }
+        self.copied = 0..0;
+    }
+}
+
+/// What is known of a file before it is open.
+struct Announced {
+    index: u32,
+    beginning: Option<Beginning>,
+    parts: Vec<Range<u64>>,
+}
+
+fn became_shorter() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "it became shorter while it was being sent",
+    )
+}
+
+fn became_another() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "it has more content than its size says, or became longer while it was being sent",
+    )
 }
 
 fn skipped() -> Failure {

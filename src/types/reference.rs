@@ -30,6 +30,13 @@ impl FileRef {
     }
 }
 
+/// The file with this whole id.
+impl From<Digest> for FileRef {
+    fn from(id: Digest) -> Self {
+        FileRef::Id(IdPrefix(id.to_string()))
+    }
+}
+
 impl fmt::Display for FileRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -187,6 +187,7 @@ impl Setting<'_> {
                         name: FileName::parse(desk).unwrap(),
                         on_conflict: OnConflict::Error,
                         precondition: Precondition::default(),
+                        basis: None,
                     };
                     client
                         .put(vec![upload], false, Arc::new(Silent), &mut report)

@@ -84,6 +84,11 @@ impl Guest {
         self.stream.flush().await
     }
 
+    /// The number of the last request.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Makes the next request.
     pub async fn ask(&mut self, body: ClientBody) -> io::Result<()> {
         self.number += 1;

@@ -3,7 +3,10 @@
 mod accounts;
 mod allocations;
 #[cfg(target_os = "linux")]
+mod changed_parts;
+#[cfg(target_os = "linux")]
 mod compression;
+#[cfg(target_os = "linux")]
 mod confinement;
 mod connections;
 mod conversation;

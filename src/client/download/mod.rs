@@ -1,5 +1,6 @@
 //! Downloads: what is decided before, what is asked for, and what becomes of what comes.
 
+mod assembly;
 mod reception;
 
 use std::path::PathBuf;
@@ -9,14 +10,16 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::link::{self, Link, Outbox};
 use super::local::{self, LocalFile, Output, Part};
+use super::resemblance::ALIKE_FROM;
 use super::rounds::{self, Report, Rounds, Transfer, Unfinished};
 use super::{Client, Done, Download, FileReport, Status, Target};
-use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
-use crate::protocol::message::ClientBody;
+use crate::protocol::limits::{MAX_MESSAGE_BODY, MAX_PAGE_BODY, MAX_PAGE_ITEMS};
+use crate::protocol::message::{ClientBody, WireRange};
 use crate::protocol::{ErrorCode, Failure, WireRef};
 use crate::transfer::{Beginning, Progress};
 use crate::types::{Digest, Entry, FileRef, Item, OnConflict};
 
+use assembly::Assembly;
 use reception::Reception;
 
 /// A file that is still to come.
@@ -31,6 +34,11 @@ struct Pending {
     /// How much of it there is by now, and how many bytes crossed the wire for it.
     received: u64,
     crossed: u64,
+    /// The server's file, by id and size, if it may resemble the local one.
+    alike: Option<(Digest, u64)>,
+    /// How it is put together, until it begins.
+    assembly: Option<Box<Assembly>>,
+    is_assembled: bool,
 }
 
 /// Where a file goes.
@@ -91,15 +99,13 @@ async fn round(client: &mut Client, rounds: &mut Rounds<'_, Pending>) -> Result<
     find_parts(rounds).await?;
     let mut link = client.take_link().await?;
     link.prefer(client.options.compression).await?;
+    let count = assembly::find(&mut link, rounds).await?;
     let number = link.next_number();
-    let refs: Vec<WireRef> = rounds.files().map(|file| (&file.file).into()).collect();
-    let beginnings = (0..).zip(rounds.files());
-    let beginnings = beginnings.filter_map(|(place, file)| Some((place, file.target.beginning()?)));
-    let beginnings = beginnings.collect();
+    let wanted = rounds.files().take(count).map(Wanted::from).collect();
     let (wishes, heard_wishes) = mpsc::unbounded_channel();
     let reception = Reception::new(rounds, wishes);
     let Link { inbox, outbox, .. } = &mut link;
-    let naming = name_files(outbox, number, &refs, beginnings, heard_wishes);
+    let naming = name_files(outbox, number, wanted, heard_wishes);
     link::both(reception.run(inbox), naming).await?;
     client.link = Some(link);
     Ok(())
@@ -159,6 +165,7 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
         })
     };
     let mut known: Option<Entry> = None;
+    let mut alike = None;
     let target = match target {
         Target::Stream(stream) => Place::Stream(Output::new(stream)),
         Target::Path(path) => Place::File(path, None),
@@ -205,6 +212,12 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
         match decided {
             Err(failure) => return finished(path, &name, Err(failure)),
             Ok(Some(status)) => return finished(path, &name, Ok(done(status))),
+            Ok(None) if stands && on_conflict == OnConflict::Overwrite => {
+                let size = path.as_ref().and_then(|path| std::fs::metadata(path).ok());
+                let size = size.map_or(0, |facts| facts.len()).min(entry.size);
+                let id = entry.id.filter(|_| size >= ALIKE_FROM && !dry_run);
+                alike = id.map(|id| (id, entry.size));
+            }
             Ok(None) if dry_run => return finished(path, &name, Ok(done(Status::WouldTransfer))),
             Ok(None) => {}
         }
@@ -217,6 +230,9 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
         entry: None,
         received: 0,
         crossed: 0,
+        alike,
+        assembly: None,
+        is_assembled: false,
     })
 }
 
@@ -347,34 +363,63 @@ enum Wish {
     Skip(u32),
 }
 
+/// A file as the server is asked for it.
+struct Wanted {
+    file: WireRef,
+    /// What is here of it already.
+    beginning: Option<Beginning>,
+    /// The parts of it that are wanted, if not all is.
+    ranges: Vec<WireRange>,
+}
+
+impl From<&Pending> for Wanted {
+    fn from(pending: &Pending) -> Self {
+        let file = (&pending.file).into();
+        match &pending.assembly {
+            Some(assembly) => Wanted {
+                file,
+                beginning: None,
+                ranges: assembly.ranges.clone(),
+            },
+            None => Wanted {
+                file,
+                beginning: pending.target.beginning(),
+                ranges: Vec::new(),
+            },
+        }
+    }
+}
+
+/// How many ranges are asked for in one message: they fit into an ordinary one.
+const RANGES: usize = 4000;
+const _: () = assert!(RANGES <= MAX_PAGE_ITEMS && RANGES * 16 + 24 <= MAX_MESSAGE_BODY);
+
 /// Names the files page by page, as many as may be named at a time, and says before each page what
 /// is here of its files already.
 async fn name_files(
     outbox: &mut Outbox,
     number: u32,
-    refs: &[WireRef],
-    beginnings: Vec<(u32, Beginning)>,
+    wanted: Vec<Wanted>,
     mut wishes: UnboundedReceiver<Wish>,
 ) -> Result<(), Failure> {
-    let files = refs.len() as u32;
+    let files = wanted.len() as u32;
     outbox
         .message(number, ClientBody::Download { files })
         .await?;
-    let mut rest = refs;
-    let mut beginnings = beginnings.into_iter().peekable();
+    let (mut rest, mut index) = (wanted.as_slice(), 0);
     loop {
         while !rest.is_empty() && outbox.may_list() {
-            let (page, after) = rest.split_at(page_length(rest));
-            let page_ends = files - after.len() as u32;
-            while let Some((index, beginning)) = beginnings.next_if(|(at, _)| *at < page_ends) {
-                let resume = ClientBody::Resume {
-                    index,
-                    offset: beginning.length,
-                    digest: beginning.digest.into(),
-                };
-                outbox.message(number, resume).await?;
+            let length = page_length(rest, outbox.room_for_ranges());
+            if length == 0 {
+                // Once others are closed there is room.
+                break;
             }
-            let files = page.to_vec();
+            let (page, after) = rest.split_at(length);
+            for file in page {
+                announce(outbox, number, index, file).await?;
+                index += 1;
+            }
+            let files = page.iter().map(|wanted| wanted.file.clone()).collect();
             outbox
                 .message(number, ClientBody::DownloadPage { files })
                 .await?;
@@ -389,15 +434,43 @@ async fn name_files(
     }
 }
 
-/// How many of the files fit into one page.
-fn page_length(refs: &[WireRef]) -> usize {
+/// Says what is here of a file, or which parts of it are wanted.
+async fn announce(
+    outbox: &mut Outbox,
+    number: u32,
+    index: u32,
+    wanted: &Wanted,
+) -> Result<(), Failure> {
+    if let Some(beginning) = &wanted.beginning {
+        let resume = ClientBody::Resume {
+            index,
+            offset: beginning.length,
+            digest: beginning.digest.into(),
+        };
+        outbox.message(number, resume).await?;
+    }
+    for ranges in wanted.ranges.chunks(RANGES) {
+        let ranges = ranges.to_vec();
+        outbox
+            .message(number, ClientBody::Ranges { index, ranges })
+            .await?;
+    }
+    Ok(())
+}
+
+/// How many of the files fit into one page, with the parts that are wanted of them; 0 only when there
+/// is no room for those.
+fn page_length(wanted: &[Wanted], mut ranges: usize) -> usize {
     // Each takes its text, a variant (4 bytes) and a length (8 bytes).
     let mut room = MAX_PAGE_BODY / 2;
-    let fitting = refs.iter().take(MAX_PAGE_ITEMS / 4).take_while(|file| {
-        let (WireRef::Name(text) | WireRef::Id(text)) = file;
+    let fits = |(at, wanted): &(usize, &Wanted)| {
+        let (WireRef::Name(text) | WireRef::Id(text)) = &wanted.file;
         let taken = room.checked_sub(text.len() + 12);
-        room = taken.unwrap_or(0);
-        taken.is_some()
-    });
-    fitting.count().max(1)
+        let parts = ranges.checked_sub(wanted.ranges.len());
+        (room, ranges) = (taken.unwrap_or(0), parts.unwrap_or(0));
+        // However long its name is, one file makes a page.
+        parts.is_some() && (taken.is_some() || *at == 0)
+    };
+    let files = wanted.iter().take(MAX_PAGE_ITEMS / 4).enumerate();
+    files.take_while(fits).count()
 }

@@ -1,14 +1,18 @@
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tracing::debug;
 
+use super::assembly::Steps;
 use super::{Pending, Place, Wish};
 use crate::client::link::{self, Heard, Inbox};
-use crate::client::local::{FileSink, LocalSink, Part, StreamSink};
+use crate::client::local::{FileSink, LocalFile, LocalSink, Part, StreamSink};
+use crate::client::resemblance;
 use crate::client::rounds::{Moved, Rounds, going_on};
 use crate::protocol::message::{FileMessage, ServerBody, ServerMessage};
 use crate::protocol::session::Answer;
-use crate::protocol::{Content, ErrorCode, Failure, WireEntry};
+use crate::protocol::{Content, ErrorCode, Expander, Failure, WireEntry};
 use crate::transfer::{Incoming, Receiving};
 use crate::types::{Digest, Entry, FileRef, OnConflict};
 
@@ -21,6 +25,10 @@ pub(super) struct Reception<'a, 'b> {
     results: UnboundedReceiver<(u32, Result<Option<PathBuf>, Failure>)>,
     /// The file whose content is coming.
     open: Option<u32>,
+    /// What is still to be done for it, if it is put together.
+    steps: Option<Steps>,
+    /// For what is not written as it came.
+    expander: Expander,
     /// Files that began and have no result yet.
     outstanding: u32,
 }
@@ -35,6 +43,8 @@ impl<'a, 'b> Reception<'a, 'b> {
             receiving: Receiving::new(sender),
             results,
             open: None,
+            steps: None,
+            expander: Expander::default(),
             outstanding: 0,
         }
     }
@@ -58,8 +68,7 @@ impl<'a, 'b> Reception<'a, 'b> {
             tokio::select! {
                 heard = inbox.next(), if may_read => match heard? {
                     Heard::Data(content) => {
-                        self.count(&content)?;
-                        self.receiving.push(Incoming::Data(content));
+                        self.take_data(content)?;
                     }
                     Heard::Message(answer, message) => {
                         ended = answer == Answer::Final;
@@ -95,9 +104,14 @@ impl<'a, 'b> Reception<'a, 'b> {
                 self.outstanding += 1;
                 let begin = self.begin(index, offset, entry);
                 self.receiving.push(begin);
+                let copies = self.steps.as_mut().map(Steps::copies);
+                self.put_together(copies.unwrap_or_default());
             }
             FileMessage::End { digest } => {
                 let _ = self.wishes.send(Wish::Closed);
+                if !self.steps.take().is_none_or(|steps| steps.is_empty()) {
+                    return Err(link::broken("less of a file than was asked for"));
+                }
                 let digest = Digest::try_from(digest).map_err(|error| link::broken(&error))?;
                 let wrong = self
                     .open_file()
@@ -115,6 +129,7 @@ impl<'a, 'b> Reception<'a, 'b> {
             } => {
                 let failure = Failure::from_wire(code, &detail);
                 let _ = self.wishes.send(Wish::Closed);
+                self.steps = None;
                 match self.open.take() {
                     Some(_) => self.receiving.push(Incoming::Abort(failure)),
                     None => self.finish(index, Err(failure)),
@@ -138,9 +153,16 @@ impl<'a, 'b> Reception<'a, 'b> {
                     let (sink, hasher) = stream.open(offset)?;
                     Ok((LocalSink::Stream(sink), hasher))
                 }
-                Opened::File(path, entry, on_conflict, part) => {
+                Opened::File {
+                    path,
+                    entry,
+                    on_conflict,
+                    part,
+                    offset,
+                    basis,
+                } => {
                     let (sink, hasher) = FileSink::open(&path, &entry, on_conflict, part, offset)?;
-                    Ok((LocalSink::File(sink), hasher))
+                    Ok((LocalSink::File(sink.with(basis)), hasher))
                 }
             }),
         }
@@ -176,15 +198,33 @@ impl<'a, 'b> Reception<'a, 'b> {
         if offset != 0 && (offset != beginning || offset > entry.size) {
             return Err(link::broken("it went on where nobody had come to"));
         }
+        let assembly = file.assembly.take();
+        file.is_assembled = assembly.is_some();
+        if let Some(assembly) = &assembly
+            && (entry.id, entry.size) != (Some(assembly.id), assembly.size)
+        {
+            let message = format!("{} has changed on the server meanwhile", entry.name);
+            return Err(Failure::new(ErrorCode::Conflict, message));
+        }
         let (at, label) = (file.index, entry.name.to_string());
         let is_new = file.entry.replace(entry.clone()).is_none();
+        let offset = assembly.as_ref().map_or(offset, |assembly| assembly.offset);
         (file.received, file.crossed) = (offset, 0);
+        let (steps, basis) = assembly
+            .map(|assembly| (assembly.steps, assembly.basis))
+            .unzip();
         let opened = match &mut file.target {
-            Place::File(path, part) => {
-                Opened::File(path.clone(), entry.clone(), file.on_conflict, part.take())
-            }
+            Place::File(path, part) => Opened::File {
+                path: path.clone(),
+                entry: entry.clone(),
+                on_conflict: file.on_conflict,
+                part: part.take(),
+                offset,
+                basis,
+            },
             Place::Stream(output) => Opened::Stream(output.sink()),
         };
+        self.steps = steps;
         if is_new {
             self.rounds.announce(entry.size);
         }
@@ -196,14 +236,50 @@ impl<'a, 'b> Reception<'a, 'b> {
         Ok((opened, entry))
     }
 
-    fn count(&mut self, content: &Content) -> Result<(), Failure> {
-        let (bytes, crossed) = (content.size() as u64, content.wire_size());
-        self.moved.add(crossed);
+    /// Content came: as it is, or what a file is put together with.
+    fn take_data(&mut self, content: Content) -> Result<(), Failure> {
+        self.moved.add(content.wire_size());
+        if let Some(file) = self.open_file() {
+            file.crossed += content.wire_size() as u64;
+        }
+        match &mut self.steps {
+            Some(steps) => {
+                // The parts of a file begin anywhere in it.
+                let bytes = self.expander.expand(&content);
+                let bytes = bytes.map_err(|error| link::broken(&error))?;
+                let taken = steps.take(Bytes::copy_from_slice(bytes));
+                self.put_together(taken);
+                Ok(())
+            }
+            None => {
+                self.count(content.size() as u64)?;
+                self.receiving.push(Incoming::Data(content));
+                Ok(())
+            }
+        }
+    }
+
+    fn put_together(&mut self, taken: Vec<Incoming<LocalSink>>) {
+        for incoming in taken {
+            let bytes = match &incoming {
+                Incoming::Copy(part) => part.end - part.start,
+                Incoming::Data(content) => content.size() as u64,
+                _ => 0,
+            };
+            if let Some(file) = self.open_file() {
+                file.received += bytes;
+                let index = file.index;
+                self.rounds.progress.advance(index, bytes);
+            }
+            self.receiving.push(incoming);
+        }
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<(), Failure> {
         let Some(file) = self.open_file() else {
             return Ok(());
         };
         file.received += bytes;
-        file.crossed += crossed as u64;
         if file
             .entry
             .as_ref()
@@ -222,6 +298,15 @@ impl<'a, 'b> Reception<'a, 'b> {
     }
 
     fn finish(&mut self, index: u32, result: Result<Option<PathBuf>, Failure>) {
+        if let Err(failure) = &result
+            && let Some(file) = self.rounds.get(index)
+            && (file.is_assembled || file.assembly.is_some())
+            && resemblance::could_go_whole(failure.code)
+        {
+            debug!(file = %file.file, %failure, "it comes whole after all");
+            (file.alike, file.assembly, file.is_assembled) = (None, None, false);
+            return;
+        }
         if let Some(file) = self.rounds.take(index) {
             let named = result.map_err(|failure| named(failure, &file));
             self.rounds.tell(file.report(named));
@@ -230,7 +315,14 @@ impl<'a, 'b> Reception<'a, 'b> {
 }
 
 enum Opened {
-    File(PathBuf, Entry, OnConflict, Option<Box<Part>>),
+    File {
+        path: PathBuf,
+        entry: Entry,
+        on_conflict: OnConflict,
+        part: Option<Box<Part>>,
+        offset: u64,
+        basis: Option<LocalFile>,
+    },
     Stream(StreamSink),
 }
 

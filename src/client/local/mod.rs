@@ -4,10 +4,10 @@ mod part;
 mod stream;
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::digest::Hasher;
+use crate::digest::{BlockSize, Hasher};
 use crate::disk::FileFacts;
 use crate::protocol::limits::DATA_CHUNK;
 use crate::protocol::{ErrorCode, Failure};
@@ -96,6 +96,29 @@ impl LocalFile {
         Ok(hasher.finish())
     }
 
+    /// Reads from this place, as `std::io::Read` does.
+    pub(super) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let read = self.file.seek(SeekFrom::Start(offset));
+        let read = read.and_then(|_| self.file.read(buffer));
+        read.map_err(|error| io_failure(&self.path, &error))
+    }
+
+    /// Reads the next blocks from where one begins; tells how many bytes they have, 0 at the end.
+    pub(super) fn read_blocks(
+        &mut self,
+        offset: u64,
+        size: BlockSize,
+        each: impl FnMut(&[u8]),
+    ) -> Result<usize, Failure> {
+        let mut position = offset;
+        let read = |buffer: &mut [u8]| {
+            let read = self.read_at(position, buffer)?;
+            position = position.saturating_add(read as u64);
+            Ok(read)
+        };
+        size.read(read, each)
+    }
+
     fn check_unchanged(&self) -> Result<(), Failure> {
         let now = FileFacts::of(&self.file).map_err(|error| io_failure(&self.path, &error))?;
         if self.facts.same_file(&now) {
@@ -153,9 +176,11 @@ impl Source for FileSource {
         read.map_err(|error| io_failure(&self.file.path, &error))
     }
 
-    fn rewind(&mut self) -> Result<(), Failure> {
-        let rewound = self.file.file.rewind();
-        rewound.map_err(|error| io_failure(&self.file.path, &error))
+    fn seek(&mut self, offset: u64) -> Result<(), Failure> {
+        let sought = self.file.file.seek(SeekFrom::Start(offset));
+        sought
+            .map(drop)
+            .map_err(|error| io_failure(&self.file.path, &error))
     }
 
     fn finish(&mut self, _digest: Digest) -> Result<(), Failure> {
@@ -192,7 +217,7 @@ impl Source for StreamSource {
         }
     }
 
-    fn rewind(&mut self) -> Result<(), Failure> {
+    fn seek(&mut self, _offset: u64) -> Result<(), Failure> {
         let message = "the input cannot be read a second time";
         Err(Failure::new(ErrorCode::Io, message))
     }
@@ -218,6 +243,13 @@ impl Sink for LocalSink {
         match self {
             LocalSink::File(file) => file.write(bytes),
             LocalSink::Stream(stream) => stream.write(bytes),
+        }
+    }
+
+    fn read_basis(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failure> {
+        match self {
+            LocalSink::File(file) => file.read_basis(offset, buffer),
+            LocalSink::Stream(stream) => stream.read_basis(offset, buffer),
         }
     }
 

@@ -1,14 +1,14 @@
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{exists, io_failure, shown};
-use crate::digest::Hasher;
+use super::{LocalFile, exists, io_failure, shown};
+use crate::digest::{Block, Hasher};
 use crate::disk::{Folder, Replace, StagedFile};
 use crate::protocol::limits::SEGMENT;
 use crate::protocol::{ErrorCode, Failure};
-use crate::transfer::{Beginning, Done, Sink};
+use crate::transfer::{Beginning, Blocks, Done, Sink};
 use crate::types::{Digest, Entry, OnConflict, Timestamp};
 
 /// How many names `name (1)`, `name (2)` … are tried before giving up.
@@ -91,13 +91,38 @@ impl Part {
         self.read < self.length
     }
 
+    /// Cuts it to what is the same in a file with these blocks, and tells how much that is. The last
+    /// block is not counted: something has to come.
+    pub(in crate::client) fn agree_with(&mut self, blocks: &Blocks) -> u64 {
+        let mut expected = blocks.iter().peekable();
+        let (mut hasher, mut length, mut agrees) = (Hasher::new(), 0_u64, true);
+        while let Some(staged) = self.staged.as_ref().filter(|_| agrees) {
+            let mut file = staged.file();
+            let sought = file.seek(SeekFrom::Start(length));
+            let read = |buffer: &mut [u8]| file.read(buffer);
+            let bytes = blocks.size().read(read, |bytes| {
+                let next = expected.next().map(|(_, block)| block);
+                agrees &= next == Some(Block::of(bytes)) && expected.peek().is_some();
+                if agrees {
+                    hasher.update(bytes);
+                    length += bytes.len() as u64;
+                }
+            });
+            // What cannot be read agrees with nothing.
+            agrees &= sought.is_ok() && bytes.is_ok_and(|bytes| bytes > 0);
+        }
+        (self.length, self.read, self.hasher) = (length, length, hasher);
+        length
+    }
+
     /// What the server is told of it, once all was read.
     pub(in crate::client) fn beginning(&self) -> Option<Beginning> {
         let beginning = Beginning {
             length: self.length,
             digest: self.hasher.clone().finish(),
         };
-        (self.length > 0 && self.read == self.length).then_some(beginning)
+        let is_whole = self.length > 0 && self.length.is_multiple_of(SEGMENT as u64);
+        (is_whole && self.read == self.length).then_some(beginning)
     }
 }
 
@@ -125,6 +150,8 @@ pub(in crate::client) struct FileSink {
     modified: Timestamp,
     executable: bool,
     on_conflict: OnConflict,
+    /// The file that it replaces, if it may copy from that.
+    basis: Option<LocalFile>,
 }
 
 impl FileSink {
@@ -174,8 +201,15 @@ impl FileSink {
             modified: entry.modified,
             executable: entry.executable,
             on_conflict,
+            basis: None,
         };
         Ok((sink, hasher))
+    }
+
+    /// The same, and it may copy from this file.
+    pub(in crate::client) fn with(mut self, basis: Option<LocalFile>) -> Self {
+        self.basis = basis;
+        self
     }
 
     fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -233,7 +267,16 @@ impl Sink for FileSink {
         written.map_err(|error| io_failure(&self.path, &error))
     }
 
+    fn read_basis(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failure> {
+        match &mut self.basis {
+            Some(basis) => basis.read_at(offset, buffer),
+            None => Ok(0),
+        }
+    }
+
     fn finish(mut self, _digest: Digest, done: Done<PathBuf>) {
+        // It may be in the way of what takes its place.
+        self.basis = None;
         done(self.publish());
     }
 

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::Sent;
+use super::{Known, Sent};
 use crate::client::Status;
 use crate::client::local::LocalFile;
 use crate::protocol::{ErrorCode, Failure};
@@ -12,6 +12,7 @@ pub(super) struct Decision {
     pub(super) on_conflict: OnConflict,
     /// What was sent before a cut: it may have been stored without our hearing of it.
     pub(super) sent: Option<Sent>,
+    pub(super) known: Option<Known>,
 }
 
 pub(super) enum Decided {
@@ -65,7 +66,10 @@ impl Decision {
         let Some(id) = standing.id else {
             return Ok(Compared::Unknown);
         };
-        let digest = file.hash(|_| {})?;
+        let digest = match self.known.and_then(|known| known.digest_of(&file)) {
+            Some(digest) => digest,
+            None => file.hash(|_| {})?,
+        };
         Ok(match digest == id {
             true => Compared::Same,
             false => Compared::Different(Some((file, digest))),

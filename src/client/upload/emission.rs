@@ -8,7 +8,7 @@ use crate::client::rounds::{Moved, Rounds, going_on};
 use crate::net::heartbeat;
 use crate::protocol::Failure;
 use crate::protocol::limits::{MAX_PAGE_BODY, MAX_PAGE_ITEMS};
-use crate::protocol::message::{ClientBody, FileMessage, UploadFile};
+use crate::protocol::message::{ClientBody, FileMessage, UploadFile, WireRange};
 use crate::transfer::{Piece, Progress, Sending};
 use crate::types::{Compression, Printable};
 
@@ -29,20 +29,24 @@ pub(super) struct Emission {
     offset: u64,
     sent: u64,
     crossed: u64,
+    /// How much of it the server copies.
+    copied: u64,
 }
 
 impl Emission {
+    /// Sends the first `count` files of the round.
     pub(super) fn new(
         number: u32,
         rounds: &Rounds<'_, Pending>,
+        count: usize,
         orders: UnboundedReceiver<Order>,
         events: UnboundedSender<Event>,
         compression: Compression,
     ) -> Self {
         Emission {
             number,
-            files: rounds.files().map(Pending::wire).collect(),
-            indices: rounds.files().map(|file| file.index).collect(),
+            files: rounds.files().take(count).map(Pending::wire).collect(),
+            indices: rounds.files().take(count).map(|file| file.index).collect(),
             listed: 0,
             closed: 0,
             sending: Sending::new(compression),
@@ -53,6 +57,7 @@ impl Emission {
             offset: 0,
             sent: 0,
             crossed: 0,
+            copied: 0,
         }
     }
 
@@ -123,10 +128,18 @@ impl Emission {
                     .advance(place(self.closed as u32), content.size() as u64);
                 return Ok(());
             }
+            Piece::Copy(part) => {
+                let length = part.end.saturating_sub(part.start);
+                self.copied += length;
+                self.progress.advance(place(self.closed as u32), length);
+                let offset = part.start;
+                ClientBody::File(FileMessage::Copy(WireRange { offset, length }))
+            }
             Piece::Begin {
                 index,
                 size,
                 offset,
+                basis,
                 ..
             } => {
                 let label = self.files.get(index as usize).map_or("", |file| &file.name);
@@ -135,18 +148,25 @@ impl Emission {
                 if let Some(note) = going_on(&label, offset, size) {
                     self.progress.note(&note);
                 }
-                (self.offset, self.sent, self.crossed) = (offset, 0, 0);
-                ClientBody::File(FileMessage::Begin {
-                    index,
-                    offset,
-                    entry: None,
+                (self.offset, self.sent, self.crossed, self.copied) = (offset, 0, 0, 0);
+                ClientBody::File(match basis {
+                    Some(basis) => FileMessage::Patch {
+                        index,
+                        offset,
+                        basis: basis.into(),
+                    },
+                    None => FileMessage::Begin {
+                        index,
+                        offset,
+                        entry: None,
+                    },
                 })
             }
             Piece::End { index, digest } => {
                 self.closed += 1;
                 let sent = Sent {
                     digest,
-                    size: self.offset + self.sent,
+                    size: self.offset + self.sent + self.copied,
                     bytes: self.crossed,
                 };
                 let _ = self.events.send(Event::Sent(index, sent));

@@ -1,5 +1,6 @@
 //! Uploads: what is looked at before, and the two halves of a running one.
 
+mod basis;
 mod decision;
 mod emission;
 mod supervision;
@@ -16,9 +17,10 @@ use super::link::{self, Link};
 use super::local::{self, FileSource, LocalFile, StreamSource};
 use super::rounds::{self, Report, Rounds, Transfer, Unfinished};
 use super::{Client, Done, FileReport, ServerAddress, Source, Status, Upload};
+use crate::disk::FileFacts;
 use crate::protocol::message::{UploadFile, WireConflict};
 use crate::protocol::{ErrorCode, Failure};
-use crate::transfer::{Opening, OutgoingFile, Progress};
+use crate::transfer::{Basis, Opening, OutgoingFile, Progress};
 use crate::types::{Digest, Entry, FileName, FileRef, OnConflict, Precondition, Timestamp};
 
 use decision::Decision;
@@ -42,6 +44,29 @@ struct Pending {
     token: u64,
     /// What was sent of it, once it was sent whole.
     sent: Option<Sent>,
+    /// Its digest, if it had to be read before it is sent.
+    known: Option<Known>,
+    /// The file on the server that it may be put together from, as the caller says.
+    wished_basis: Option<Digest>,
+    /// The same, once the server was asked; taken when the file begins, which then is a patch.
+    basis: Option<Basis>,
+    is_patch: bool,
+    /// It could not be put together, and goes whole.
+    whole: bool,
+}
+
+/// The digest of a file that was read, and which file that was.
+#[derive(Clone, Copy)]
+struct Known {
+    facts: FileFacts,
+    digest: Digest,
+}
+
+impl Known {
+    /// The digest, if this is the very same file.
+    fn digest_of(self, file: &LocalFile) -> Option<Digest> {
+        self.facts.same_file(&file.facts).then_some(self.digest)
+    }
 }
 
 /// Where a file comes from.
@@ -106,11 +131,16 @@ async fn round(
     dry_run: bool,
 ) -> Result<(), Failure> {
     let mut link = client.take_link_for_change().await?;
+    let count = match dry_run {
+        true => usize::MAX,
+        false => basis::find(&mut link, rounds).await?,
+    };
     let number = link.next_number();
     let (orders, heard_orders) = mpsc::unbounded_channel();
     let (events, heard_events) = mpsc::unbounded_channel();
     let compression = client.options.compression;
-    let emission = Emission::new(number, rounds, heard_orders, events.clone(), compression);
+    let told = events.clone();
+    let emission = Emission::new(number, rounds, count, heard_orders, told, compression);
     let rehearsal = dry_run.then_some(link.role);
     let supervision = Supervision::new(rounds, orders, events, heard_events, rehearsal);
     let Link { inbox, outbox, .. } = &mut link;
@@ -147,6 +177,7 @@ fn look_at(
         name,
         on_conflict,
         precondition,
+        basis,
     } = upload;
     let mut pending = Pending {
         index,
@@ -159,6 +190,11 @@ fn look_at(
         precondition,
         token: 0,
         sent: None,
+        known: None,
+        wished_basis: basis,
+        basis: None,
+        is_patch: false,
+        whole: false,
     };
     match source {
         Source::Stream(stream) => pending.source = Origin::Stream(Some(stream)),
@@ -247,6 +283,21 @@ impl Pending {
             },
             on_conflict: self.on_conflict,
             sent: self.sent,
+            known: self.known,
+        }
+    }
+
+    /// Takes what is needed to open the file on another thread.
+    fn begin(&mut self) -> Begun {
+        let basis = self.basis.take();
+        self.is_patch = basis.is_some();
+        match &mut self.source {
+            Origin::File(path) => Begun::File(Chosen {
+                path: path.clone(),
+                known: self.known,
+                basis,
+            }),
+            Origin::Stream(stream) => stream.take().map_or(Begun::Nothing, Begun::Stream),
         }
     }
 }
@@ -269,38 +320,50 @@ enum Event {
     Failed(u32, Failure),
 }
 
-impl Origin {
-    /// Takes what is needed to open the file on another thread.
-    fn begin(&mut self) -> Begun {
-        match self {
-            Origin::File(path) => Begun::File(path.clone()),
-            Origin::Stream(stream) => stream.take().map_or(Begun::Nothing, Begun::Stream),
-        }
-    }
-}
-
 /// What a file is read from, on the reading thread.
 enum Begun {
-    File(PathBuf),
+    File(Chosen),
     Stream(Box<dyn Read + Send>),
     Nothing,
 }
 
+/// A local file, and what is known of it.
+struct Chosen {
+    path: PathBuf,
+    known: Option<Known>,
+    basis: Option<Basis>,
+}
+
 impl Begun {
     fn open(self, hashed: Option<(LocalFile, Digest)>) -> Opening {
-        if let Some((file, digest)) = hashed {
-            return Opening::Send(Box::new(FileSource::new(file, Some(digest))));
-        }
         match self {
-            Begun::File(path) => match LocalFile::open(&path) {
-                Ok(file) => Opening::Send(Box::new(FileSource::new(file, None))),
-                Err(failure) => Opening::Fail(failure),
-            },
+            Begun::File(chosen) => chosen.open(hashed).unwrap_or_else(Opening::Fail),
             Begun::Stream(stream) => Opening::Send(Box::new(StreamSource(stream))),
             Begun::Nothing => Opening::Fail(Failure::new(
                 ErrorCode::Internal,
                 "the input was used up before it was sent",
             )),
         }
+    }
+}
+
+impl Chosen {
+    fn open(self, hashed: Option<(LocalFile, Digest)>) -> Result<Opening, Failure> {
+        let (file, digest) = match hashed {
+            Some((file, digest)) => (file, Some(digest)),
+            None => {
+                let file = LocalFile::open(&self.path)?;
+                let digest = self.known.and_then(|known| known.digest_of(&file));
+                (file, digest)
+            }
+        };
+        // What was the same as the basis may have changed meanwhile.
+        let basis = self.basis;
+        let basis = basis.filter(|basis| !basis.is_same() || digest == Some(basis.id));
+        let source = Box::new(FileSource::new(file, digest));
+        Ok(match basis {
+            Some(basis) => Opening::Patch(source, basis),
+            None => Opening::Send(source),
+        })
     }
 }

@@ -1,9 +1,13 @@
+use std::collections::HashSet;
+
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tracing::debug;
 
 use super::decision::Decided;
 use super::{Begun, Event, Order, Pending};
 use crate::access::{Action, Role, check};
 use crate::client::link::{self, Heard, Inbox};
+use crate::client::resemblance;
 use crate::client::rounds::Rounds;
 use crate::client::{Done, Status};
 use crate::protocol::limits::SEGMENT;
@@ -22,6 +26,8 @@ pub(super) struct Supervision<'a, 'b> {
     /// In a dry run, what this client may do.
     rehearsal: Option<Role>,
     next_verdict: u32,
+    /// Files that could not be put together: they go whole in the next round.
+    again: HashSet<u32>,
 }
 
 impl<'a, 'b> Supervision<'a, 'b> {
@@ -39,6 +45,7 @@ impl<'a, 'b> Supervision<'a, 'b> {
             heard_events,
             rehearsal,
             next_verdict: 0,
+            again: HashSet::new(),
         }
     }
 
@@ -74,6 +81,8 @@ impl<'a, 'b> Supervision<'a, 'b> {
                     file.sent = Some(sent);
                 }
             }
+            // The server has stopped us.
+            Event::Failed(index, _) if self.again.contains(&index) => {}
             Event::Failed(index, failure) => self.finish(index, Err(failure)),
             Event::Left(index, status, entry) => {
                 let Some(file) = self.rounds.get(index) else {
@@ -111,7 +120,7 @@ impl<'a, 'b> Supervision<'a, 'b> {
                             detail,
                         } => {
                             let _ = self.orders.send(Order::Stop(index));
-                            self.finish(index, Err(Failure::from_wire(code, &detail)));
+                            self.refused(index, Failure::from_wire(code, &detail));
                         }
                     }
                 }
@@ -142,12 +151,12 @@ impl<'a, 'b> Supervision<'a, 'b> {
                 Box::new(move || tell(Event::Left(index, Status::WouldTransfer, None)))
             }
             Verdict::Start => {
-                let origin = file.source.begin();
+                let origin = file.begin();
                 Box::new(move || origin.open(None))
             }
             Verdict::Resume { offset, digest } => {
                 beginning = Some(offered(file, offset, digest)?);
-                let origin = file.source.begin();
+                let origin = file.begin();
                 Box::new(move || origin.open(None))
             }
             Verdict::Exists(entry) => {
@@ -156,7 +165,7 @@ impl<'a, 'b> Supervision<'a, 'b> {
                 // A stream that is not sent can still be used after a reconnection.
                 let origin = match file.on_conflict {
                     OnConflict::Error | OnConflict::Skip => Begun::Nothing,
-                    OnConflict::Overwrite | OnConflict::Rename => file.source.begin(),
+                    OnConflict::Overwrite | OnConflict::Rename => file.begin(),
                 };
                 let rehearsal = self.rehearsal;
                 Box::new(move || match (decision.decide(&entry), rehearsal) {
@@ -182,6 +191,7 @@ impl<'a, 'b> Supervision<'a, 'b> {
         Ok(OutgoingFile {
             index,
             beginning,
+            parts: Vec::new(),
             open,
         })
     }
@@ -215,6 +225,19 @@ impl<'a, 'b> Supervision<'a, 'b> {
         };
         self.finish(index, outcome);
         Ok(())
+    }
+
+    /// The server does not store it. What could not be put together goes again, whole.
+    fn refused(&mut self, index: u32, failure: Failure) {
+        let could_go_whole = resemblance::could_go_whole(failure.code);
+        match self.rounds.get(index) {
+            Some(file) if file.is_patch && could_go_whole => {
+                debug!(name = %file.name, %failure, "it is sent whole after all");
+                file.whole = true;
+                self.again.insert(index);
+            }
+            _ => self.finish(index, Err(failure)),
+        }
     }
 
     fn finish(&mut self, index: u32, outcome: Result<Done, Failure>) {

@@ -1,6 +1,8 @@
 use std::io::Read;
 
 use super::*;
+use crate::digest::{Block, BlockSize};
+use crate::store::Signed;
 
 #[test]
 fn reads_what_was_stored() {
@@ -75,4 +77,42 @@ fn a_digest_seen_in_passing_is_remembered() {
             .is_some()
     });
     assert_eq!(shared.entry("large").id, Some(digest));
+}
+
+#[test]
+fn blocks_are_told_in_hops_and_only_of_one_version() {
+    let shared = Shared::new();
+    let content = "0123456789abcdef".repeat(400_000);
+    shared.upload("a", &content).unwrap();
+    let size = BlockSize::new(BlockSize::MIN).unwrap();
+    let mut expected = Vec::new();
+    size.cut(content.as_bytes(), true, &mut |block| {
+        expected.push(Block::of(block));
+    });
+    let sign = || shared.store.sign(&file("a"), size).unwrap();
+    let (mut signing, mut told, mut hops) = (sign(), Vec::new(), 0);
+    loop {
+        match signing.read_on().unwrap() {
+            Signed::Blocks(blocks) => told.extend(blocks),
+            Signed::Busy => unreachable!("nobody else hashes"),
+            Signed::End => break,
+        }
+        hops += 1;
+    }
+    assert_eq!(told, expected);
+    assert!(hops > 1);
+    // Whoever changes the file in the middle is noticed at the end.
+    let mut signing = sign();
+    assert!(matches!(signing.read_on(), Ok(Signed::Blocks(_))));
+    let changed = std::fs::File::options()
+        .append(true)
+        .open(shared.path().join("a"));
+    std::io::Write::write_all(&mut changed.unwrap(), b"more").unwrap();
+    let ended = loop {
+        match signing.read_on() {
+            Ok(Signed::Blocks(_)) => {}
+            ended => break ended,
+        }
+    };
+    refused!(ended, StoreError::ChangedMeanwhile { .. });
 }

@@ -176,6 +176,7 @@ async fn compete(
         name: name(prize),
         on_conflict: OnConflict::Error,
         precondition: Precondition::default(),
+        basis: None,
     };
     let mut outcome = Err(ErrorCode::Internal);
     let report = &mut |report: fileshare::client::FileReport| {

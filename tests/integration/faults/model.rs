@@ -213,6 +213,7 @@ async fn ask(client: &mut Client, request: &Request, model: &Model) -> Result<()
                 source: Source::Stream(Box::new(bytes)),
                 name: name(to),
                 on_conflict: *policy,
+                basis: None,
                 precondition: Precondition {
                     if_match: expected.map(|number| content(number).id),
                 },

@@ -100,6 +100,7 @@ async fn put(
             name: name(to),
             on_conflict: OnConflict::Overwrite,
             precondition: Precondition::default(),
+            basis: None,
         });
     }
     let mut outcome = Ok(());

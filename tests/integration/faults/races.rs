@@ -28,6 +28,7 @@ pub async fn put(
         name: name(to),
         on_conflict: policy,
         precondition: Precondition::default(),
+        basis: None,
     };
     let mut outcome = None;
     let report = &mut |report: FileReport| outcome = Some(report.outcome);

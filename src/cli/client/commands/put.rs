@@ -93,6 +93,7 @@ fn plan(base: &RemoteFolder, path: &Path, args: &PutArgs) -> Result<Upload, Fail
             None => own_name(base, path)?,
         },
         on_conflict: rules(args),
+        basis: None,
         precondition: Precondition {
             if_match: args.version.if_match,
         },
