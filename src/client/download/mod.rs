@@ -212,13 +212,13 @@ async fn plan(client: &mut Client, index: u32, download: Download, dry_run: bool
         match decided {
             Err(failure) => return finished(path, &name, Err(failure)),
             Ok(Some(status)) => return finished(path, &name, Ok(done(status))),
+            Ok(None) if dry_run => return finished(path, &name, Ok(done(Status::WouldTransfer))),
             Ok(None) if stands && on_conflict == OnConflict::Overwrite => {
                 let size = path.as_ref().and_then(|path| std::fs::metadata(path).ok());
                 let size = size.map_or(0, |facts| facts.len()).min(entry.size);
-                let id = entry.id.filter(|_| size >= ALIKE_FROM && !dry_run);
+                let id = entry.id.filter(|_| size >= ALIKE_FROM);
                 alike = id.map(|id| (id, entry.size));
             }
-            Ok(None) if dry_run => return finished(path, &name, Ok(done(Status::WouldTransfer))),
             Ok(None) => {}
         }
     }
