@@ -83,13 +83,18 @@ pub struct Receiving<S: Sink> {
     writer: Writing<S>,
 }
 
-/// A writer, what it has not come to, and whether what it came to was well-formed.
-type Written<S> = (FileWriter<S>, VecDeque<Incoming<S>>, Result<(), FrameError>);
+/// What a hop comes back with: the writer, what it has not come to, and whether all that it took
+/// was content.
+struct Hop<S: Sink> {
+    writer: FileWriter<S>,
+    left: VecDeque<Incoming<S>>,
+    taken: Result<(), FrameError>,
+}
 
 enum Writing<S: Sink> {
     Lost,
     Resting(FileWriter<S>),
-    Running(JoinHandle<Written<S>>),
+    Running(JoinHandle<Hop<S>>),
 }
 
 /// How many bytes of files may wait while the ones before are written: two of the largest frames.
@@ -148,13 +153,17 @@ impl<S: Sink> Receiving<S> {
         if let Writing::Running(hop) = &mut self.writer {
             let joined = hop.await;
             self.writer = Writing::Lost;
-            let (writer, mut left, written) =
-                joined.map_err(|_| std::io::Error::other("writing a file failed unexpectedly"))?;
+            let Hop {
+                writer,
+                mut left,
+                taken,
+            } = joined.map_err(|_| std::io::Error::other("writing a file failed unexpectedly"))?;
             self.writer = Writing::Resting(writer);
-            if written.is_err() {
+            if let Err(wrong) = taken {
                 self.waiting.clear();
+                self.waiting_bytes = 0;
+                return Err(wrong.into());
             }
-            written?;
             self.waiting_bytes += left.iter().map(Incoming::bytes).sum::<usize>();
             left.append(&mut self.waiting);
             self.waiting = left;
@@ -190,8 +199,12 @@ impl<S: Sink> Receiving<S> {
                 self.waiting_bytes = 0;
                 let span = Span::current();
                 self.writer = Writing::Running(tokio::task::spawn_blocking(move || {
-                    let written = span.in_scope(|| writer.take_some(&mut events));
-                    (writer, events, written)
+                    let taken = span.in_scope(|| writer.take_some(&mut events));
+                    Hop {
+                        writer,
+                        left: events,
+                        taken,
+                    }
                 }));
             }
             other => self.writer = other,
@@ -200,7 +213,7 @@ impl<S: Sink> Receiving<S> {
 }
 
 impl<S> Incoming<S> {
-    /// How much memory its content takes.
+    /// How much memory its content takes, in the end.
     fn bytes(&self) -> usize {
         match self {
             Incoming::Data(content) => content.size(),

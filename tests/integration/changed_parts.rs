@@ -645,9 +645,12 @@ fn blocks_that_cannot_be_told_are_refused() {
     });
 }
 
+/// What a server sends of a file.
+type Content = fn(&[u8]) -> Vec<Say>;
+
 /// A server whose answer to `Signature` is this, and which sends the ranges that it is asked for as
 /// `ranges` says.
-fn lying(blocks: Vec<WireBlock>, ranges: fn(&[u8]) -> Vec<Say>) -> EvilServer {
+fn lying(blocks: Vec<WireBlock>, ranges: Content) -> EvilServer {
     let content = noise(11, 2 * MIB);
     let standing = entry("f", &content);
     EvilServer::start(Transport::Plaintext, move |request| match request {
@@ -684,45 +687,36 @@ fn a_server_that_lies_about_blocks_changes_nothing() {
     right.push(length(largest - known.length));
     right.push(known);
     let all = |content: &[u8]| vec![Say::Data(content[..MIB].to_vec()), ends(content)];
-    type Answer = fn(&[u8]) -> Vec<Say>;
-    let cases: Vec<(Vec<WireBlock>, Answer, i32)> = vec![
+    let cases: Vec<(Vec<WireBlock>, Content)> = vec![
         // Not all of the file, more than the file, blocks too small, too large, of nothing.
-        (vec![length(largest)], all, 10),
-        (vec![length(largest); 9], all, 10),
-        (vec![length(1000); 4], all, 10),
-        (vec![length(largest + 1); 8], all, 10),
-        (vec![length(0); 4], all, 10),
-        (vec![], all, 10),
+        (vec![length(largest)], all),
+        (vec![length(largest); 9], all),
+        (vec![length(1000); 4], all),
+        (vec![length(largest + 1); 8], all),
+        (vec![length(0); 4], all),
+        (vec![], all),
         // The list adds up, and then less comes than was asked for, or more.
-        (right.clone(), all, 10),
-        (
-            right.clone(),
-            |content| {
-                vec![
-                    Say::Data(content[..MIB].to_vec()),
-                    Say::Data(content.to_vec()),
-                ]
-            },
-            10,
-        ),
+        (right.clone(), all),
+        (right.clone(), |content| {
+            vec![
+                Say::Data(content[..MIB].to_vec()),
+                Say::Data(content.to_vec()),
+            ]
+        }),
         // As much as was asked for, and other bytes: it is asked for once more as a whole.
-        (
-            right.clone(),
-            |content| {
-                let first = 7 * 262_144;
-                vec![Say::Data(content[..first].to_vec()), ends(content)]
-            },
-            10,
-        ),
+        (right.clone(), |content| {
+            let first = 7 * 262_144;
+            vec![Say::Data(content[..first].to_vec()), ends(content)]
+        }),
     ];
-    for (number, (blocks, ranges, code)) in cases.into_iter().enumerate() {
+    for (number, (blocks, ranges)) in cases.into_iter().enumerate() {
         let server = lying(blocks, ranges);
         let desk = tempfile::tempdir().unwrap();
         write(&desk.path().join("f"), &mine);
         let output = server.run(desk.path(), &["get", "f", "--on-conflict", "overwrite"]);
         assert_eq!(
             output.status.code(),
-            Some(code),
+            Some(10),
             "{number}: {}",
             stderr(&output)
         );
@@ -777,5 +771,46 @@ fn who_is_killed_in_the_middle_leaves_the_old_file_and_goes_on() {
         let passed = setting.passed();
         assert!(passed < 10 * MIB, "{command}: {passed}");
         assert_eq!(setting.parts(), [] as [String; 0]);
+    }
+}
+
+/// More files than are asked about at a time.
+#[test]
+fn many_changed_files_go_in_several_rounds() {
+    let setting = Setting::new(&["--plaintext"]);
+    let names: Vec<String> = (0..35).map(|number| format!("f{number}")).collect();
+    let changed = |number: usize, command: &str| {
+        let mut content = noise(number as u64, MIB + 1);
+        content[MIB / 2] ^= u8::from(command == "get") + 1;
+        content
+    };
+    for (number, name) in names.iter().enumerate() {
+        let content = noise(number as u64, MIB + 1);
+        write(&setting.root.path().join(name), &content);
+        write(&setting.desk.path().join(name), &content);
+        setting.wait_for_id(name);
+    }
+    for command in ["put", "get"] {
+        let (from, to) = match command {
+            "put" => (&setting.desk, &setting.root),
+            _ => (&setting.root, &setting.desk),
+        };
+        for (number, name) in names.iter().enumerate() {
+            write(&from.path().join(name), &changed(number, command));
+            setting.wait_for_id(name);
+        }
+        let mut arguments = vec![command, "--on-conflict", "overwrite", "--json"];
+        arguments.extend(names.iter().map(String::as_str));
+        let dry = setting.ok(&[&arguments[..], &["--dry-run"]].concat());
+        assert_eq!(dry.matches("would_transfer").count(), 35, "{command}");
+        let json = setting.ok(&arguments);
+        assert!(json.contains("\"files\":35"), "{json}");
+        assert_eq!(json.matches("\"done\"").count(), 35, "{json}");
+        // Of each file some blocks, and never all of it.
+        assert!(sent(&json) < 20 * MIB, "{command}: {}", sent(&json));
+        for (number, name) in names.iter().enumerate() {
+            let arrived = std::fs::read(to.path().join(name)).unwrap();
+            assert!(arrived == changed(number, command), "{name}");
+        }
     }
 }

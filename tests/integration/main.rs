@@ -6,6 +6,7 @@ mod allocations;
 mod changed_parts;
 #[cfg(target_os = "linux")]
 mod compression;
+#[cfg(target_os = "linux")]
 mod confinement;
 mod connections;
 mod conversation;

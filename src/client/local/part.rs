@@ -150,7 +150,7 @@ pub(in crate::client) struct FileSink {
     executable: bool,
     on_conflict: OnConflict,
     /// The file that it replaces, if it may copy from that.
-    basis: Option<LocalFile>,
+    basis: Option<Box<LocalFile>>,
 }
 
 impl FileSink {
@@ -209,7 +209,7 @@ impl FileSink {
 
     /// The same, and it may copy from this file.
     pub(in crate::client) fn with(mut self, basis: Option<LocalFile>) -> Self {
-        self.basis = basis;
+        self.basis = basis.map(Box::new);
         self
     }
 

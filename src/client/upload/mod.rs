@@ -136,14 +136,8 @@ async fn round(
     let (orders, heard_orders) = mpsc::unbounded_channel();
     let (events, heard_events) = mpsc::unbounded_channel();
     let compression = client.options.compression;
-    let emission = Emission::new(
-        number,
-        rounds,
-        count,
-        heard_orders,
-        events.clone(),
-        compression,
-    );
+    let told = events.clone();
+    let emission = Emission::new(number, rounds, count, heard_orders, told, compression);
     let rehearsal = dry_run.then_some(link.role);
     let supervision = Supervision::new(rounds, orders, events, heard_events, rehearsal);
     let Link { inbox, outbox, .. } = &mut link;

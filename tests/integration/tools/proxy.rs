@@ -60,8 +60,8 @@ impl Proxy {
             passed: Default::default(),
             stopped: Arc::default(),
         };
-        let (seen, all_passed) = (proxy.seen.clone(), proxy.passed.clone());
-        let stopped = proxy.stopped.clone();
+        let (seen, stopped) = (proxy.seen.clone(), proxy.stopped.clone());
+        let counts = proxy.passed.clone();
         std::thread::spawn(move || {
             for (number, client) in listener.incoming().enumerate() {
                 if stopped.load(Ordering::SeqCst) {
@@ -78,8 +78,8 @@ impl Proxy {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     let fault = faults(number, direction);
                     let seen = seen[direction as usize].clone();
-                    let all_passed = all_passed[direction as usize].clone();
-                    std::thread::spawn(move || pass(from, to, fault, &seen, &all_passed));
+                    let count = counts[direction as usize].clone();
+                    std::thread::spawn(move || pass(from, to, fault, &seen, &count));
                 }
             }
         });
@@ -99,9 +99,9 @@ impl Proxy {
         &self.address
     }
 
-    /// How many bytes came from this direction's sender so far.
+    /// How many bytes came from this direction's sender since this was asked last.
     pub fn passed(&self, direction: Direction) -> usize {
-        self.passed[direction as usize].load(Ordering::SeqCst)
+        self.passed[direction as usize].swap(0, Ordering::SeqCst)
     }
 
     /// What came from this direction's sender so far (at most 1 MiB), as it was before any fault.
@@ -122,14 +122,14 @@ fn pass(
     mut to: TcpStream,
     fault: Fault,
     seen: &Mutex<Vec<u8>>,
-    all_passed: &AtomicUsize,
+    count_all: &AtomicUsize,
 ) {
     let _ = to.set_nodelay(true);
     let mut passed = 0;
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let bytes = &mut buffer[..count];
-        all_passed.fetch_add(count, Ordering::SeqCst);
+        count_all.fetch_add(count, Ordering::SeqCst);
         {
             let mut seen = seen.lock().unwrap();
             let room = KEPT - seen.len();
