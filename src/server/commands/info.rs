@@ -56,9 +56,7 @@ pub(super) async fn run(
 
 /// What this server can do beyond the first version; docs/PROTOCOL.md has the words.
 fn capabilities(context: &Context) -> Vec<String> {
-    let words = [("peers", true), ("relay", context.options.relay.allowed)];
-    words
-        .into_iter()
-        .filter_map(|(word, has)| has.then(|| word.to_owned()))
-        .collect()
+    let relay = context.options.relay.allowed.then_some("relay");
+    let words = ["peers"].into_iter().chain(relay);
+    words.map(str::to_owned).collect()
 }
