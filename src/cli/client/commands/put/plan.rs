@@ -110,7 +110,11 @@ impl Plan {
                 name: name.as_ref().map_or("", FileName::as_str).to_owned(),
                 local: local(&skipped.place),
             };
-            tell_skipped(report, &wish.path(), skipped, name, retry);
+            let path = wish.path().join(&skipped.place);
+            tell_skipped(report, &path, skipped, name);
+            if skipped.code().is_some() {
+                report.failed_list.add(retry);
+            }
         }
         let is_bare = tree.files.is_empty() && tree.empty.is_empty();
         for file in tree.files {
@@ -208,30 +212,22 @@ fn local_failure(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// Tells of something in a tree that is not sent: it is left out, or that is a failure.
-fn tell_skipped(
-    report: &mut BatchReport,
-    top: &Path,
-    skipped: &Skipped,
-    name: Option<FileName>,
-    retry: Retry,
-) {
-    let path = top.join(&skipped.place);
+fn tell_skipped(report: &mut BatchReport, path: &Path, skipped: &Skipped, name: Option<FileName>) {
     let name = name.map_or_else(
         || path.to_string_lossy().into_owned(),
         |name| name.as_str().to_owned(),
     );
     let Some(code) = skipped.code() else {
-        return report.left_out(&name, &path, &skipped.reason);
+        return report.left_out(&name, path, &skipped.reason);
     };
-    let failure = Failure::new(code, format!("{}: {}", shown(&path), skipped.reason));
+    let failure = Failure::new(code, format!("{}: {}", shown(path), skipped.reason));
     report.failed(
         &name,
         &match skipped.reason {
-            Reason::Unreadable(_) => failure.beside(Some(&path)),
+            Reason::Unreadable(_) => failure.beside(Some(path)),
             _ => failure.advise("rename it, or leave it out with --exclude"),
         },
     );
-    report.failed_list.add(retry);
 }
 
 /// Whether what is named is meant, going by its base name.
