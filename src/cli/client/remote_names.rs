@@ -32,9 +32,9 @@ pub enum Kind {
     },
 }
 
-/// Whether a word is a glob, and no id.
+/// Whether a word is a glob, and no id. One that cannot be understood as a glob is a name.
 pub fn is_glob(word: &str) -> bool {
-    Patterns::is_wild(word) && FileRef::id(word).is_none()
+    Patterns::is_wild(word) && FileRef::id(word).is_none() && Patterns::parse(&[word]).is_ok()
 }
 
 /// What each of the words stands for in the folder, as listings show it: a name for itself, and a
@@ -165,6 +165,14 @@ mod tests {
                 }
             })
             .collect()
+    }
+
+    #[test]
+    fn what_cannot_be_a_glob_is_a_name() {
+        assert!(is_glob("*.txt") && is_glob("[ab]") && is_glob("a\\*"));
+        for name in ["a", "last\\", "\\", "[a", "id:d41d8c"] {
+            assert!(!is_glob(name), "{name}");
+        }
     }
 
     #[test]

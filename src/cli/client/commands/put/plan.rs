@@ -110,7 +110,8 @@ impl Plan {
                 name: name.as_ref().map_or("", FileName::as_str).to_owned(),
                 local: local(&skipped.place),
             };
-            tell_skipped(report, &wish.path().join(&skipped.place), skipped, name);
+            let path = wish.path().join(&skipped.place);
+            tell_skipped(report, &path, skipped, name);
             if skipped.code().is_some() {
                 report.failed_list.add(retry);
             }
