@@ -1,20 +1,17 @@
 //! Reading files in order to know their ids.
 
-use std::io::{ErrorKind, Read};
+use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use super::error::StoreError;
 use super::inner::Inner;
-use crate::digest::Hasher;
+use super::readings::Readings;
 use crate::disk::{FileFacts, Folder};
 use crate::types::{Digest, FileName, Timestamp};
 
 /// A change within this time of another may leave the same time on the file: file systems count
 /// in steps of up to two seconds.
 pub(super) const SETTLES_AFTER: Duration = Duration::from_secs(2);
-
-/// How much is read at a time, and between two looks at whether the store is closing.
-const READ_BYTES: usize = 256 * 1024;
 
 /// How often a file that changes while it is read is read again at once.
 const TRIES: usize = 3;
@@ -48,9 +45,8 @@ pub(super) fn now() -> Timestamp {
 impl Inner {
     /// Reads the file, a few times if it changes meanwhile.
     pub(super) fn hash(&self, name: &FileName) -> Result<Hashed, StoreError> {
-        let folder = self.open_folder(name)?;
         for _ in 0..TRIES {
-            if let Some(hashed) = self.hash_once(&folder, name)? {
+            if let Some(hashed) = self.hash_once(name)? {
                 return Ok(hashed);
             }
         }
@@ -68,28 +64,31 @@ impl Inner {
         }
     }
 
-    fn hash_once(&self, folder: &Folder, name: &FileName) -> Result<Option<Hashed>, StoreError> {
-        let failed = |error| StoreError::look(name, error);
+    /// The file as it is now.
+    pub(super) fn open_to_read(&self, name: &FileName) -> Result<(File, FileFacts), StoreError> {
+        let opened = self.open_folder(name)?.open_file(name.leaf());
+        opened.map_err(|error| StoreError::look(name, error))
+    }
+
+    fn hash_once(&self, name: &FileName) -> Result<Option<Hashed>, StoreError> {
         let since = now();
-        let (mut file, facts) = folder.open_file(name.leaf()).map_err(failed)?;
-        let mut hasher = Hasher::new();
-        let mut buffer = vec![0; READ_BYTES.min(facts.size as usize + 1)];
+        let (file, facts) = self.open_to_read(name)?;
+        let mut readings = Readings::new();
+        readings.join((), file, facts);
         loop {
             if self.is_stopping() {
                 return Err(StoreError::Closed);
             }
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => hasher.update(buffer.get(..length).unwrap_or_default()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(StoreError::disk(name, error)),
+            if let Some(ended) = readings.step(|_, _| {}).pop() {
+                let unchanged = ended
+                    .outcome
+                    .map_err(|error| StoreError::disk(name, error))?;
+                return Ok(unchanged.map(|(digest, facts)| Hashed {
+                    digest,
+                    facts,
+                    since,
+                }));
             }
         }
-        let after = FileFacts::of(&file).map_err(failed)?;
-        Ok(facts.same_file(&after).then(|| Hashed {
-            digest: hasher.finish(),
-            facts: after,
-            since,
-        }))
     }
 }

@@ -1,19 +1,24 @@
 //! Hashes in the background what nobody hashed on the way in.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::sync::mpsc::Receiver;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::content::{SETTLES_AFTER, is_settled, now};
+use super::answer::Answer;
+use super::content::{Hashed, SETTLES_AFTER, is_settled, now};
 use super::error::StoreError;
 use super::index::Row;
 use super::inner::Inner;
 use super::publisher::Job;
-use crate::types::FileName;
+use super::readings::{Ended, Readings};
+use super::row_queue::RowQueue;
+use crate::disk::FileFacts;
+use crate::types::{Digest, FileName, Timestamp};
 
 /// How many files are looked up at a time.
-const LOOKED_UP: u32 = 64;
+const LOOKED_UP: u32 = 256;
 
 /// How long a file that could not be hashed is left alone: this long at first, twice as long each
 /// time, and never longer than the second.
@@ -182,72 +187,130 @@ impl BackgroundHasher<'_> {
     }
 
     fn pass_over(&mut self, kind: Kind) -> Result<bool, StoreError> {
-        let mut left = false;
-        let mut unreadable = Unreadable::default();
-        let mut after = String::new();
-        loop {
-            let rows = self.inner.read(|rows| {
+        let inner = self.inner;
+        let mut rows = RowQueue::new(|after| {
+            inner.read(|rows| {
                 Ok(match kind {
-                    Kind::Unhashed => rows.unhashed(&after, LOOKED_UP)?,
-                    Kind::Unsettled => rows.unsettled(&after, LOOKED_UP)?,
+                    Kind::Unhashed => rows.unhashed(after, LOOKED_UP)?,
+                    Kind::Unsettled => rows.unsettled(after, LOOKED_UP)?,
                 })
-            })?;
-            let Some(last) = rows.last() else {
-                if let Kind::Unhashed = kind {
-                    self.inner.hashing.set_unreadable(unreadable);
-                }
-                return Ok(left);
-            };
-            after = last.name.as_str().to_owned();
-            for row in rows {
-                left |= self.hash(&row)?;
-                if self.is_unreadable(&row) {
-                    unreadable.files += 1;
-                    unreadable.bytes = unreadable.bytes.saturating_add(row.size);
-                }
+            })
+        });
+        let mut pass = Pass {
+            readings: Readings::new(),
+            learning: Vec::new(),
+            left: false,
+            unreadable: Unreadable::default(),
+        };
+        loop {
+            while let Some(row) = rows.next_if(|row| pass.readings.have_room_for(row.size))? {
+                self.begin(row, &mut pass);
+            }
+            if pass.readings.is_empty() {
+                break;
+            }
+            if inner.is_stopping() {
+                return Err(StoreError::Closed);
+            }
+            let ended = pass.readings.step(|_, _| {});
+            pass.let_learn()?;
+            for Ended { of, outcome } in ended {
+                self.end(of, outcome, &mut pass);
             }
         }
+        pass.let_learn()?;
+        if let Kind::Unhashed = kind {
+            inner.hashing.set_unreadable(pass.unreadable);
+        }
+        Ok(pass.left)
     }
 
-    fn is_unreadable(&self, row: &Row) -> bool {
-        let retry = self.retries.get(&row.name);
-        retry.is_some_and(|retry| retry.unreadable.is_some())
-    }
-
-    /// Whether the file must be looked at again later.
-    fn hash(&mut self, row: &Row) -> Result<bool, StoreError> {
+    /// Begins to read a file, unless it is to be left alone for now.
+    fn begin(&mut self, row: Row, pass: &mut Pass) {
         // Hashed too early, it would only have to be hashed again.
-        if row.id.is_some() && !is_settled(row.modified, now()) {
-            return Ok(true);
+        let young = row.id.is_some() && !is_settled(row.modified, now());
+        let retry = self.retries.get(&row.name);
+        if young || retry.is_some_and(|retry| !retry.is_due(&row, Instant::now())) {
+            pass.left = true;
+            if retry.is_some_and(|retry| retry.unreadable.is_some()) {
+                pass.count_unreadable(&row);
+            }
+            return;
         }
-        if self
-            .retries
-            .get(&row.name)
-            .is_some_and(|retry| !retry.is_due(row, Instant::now()))
-        {
-            return Ok(true);
+        let since = now();
+        match self.inner.open_to_read(&row.name) {
+            Ok((file, facts)) => pass.readings.join((row, since), file, facts),
+            Err(error) => self.fail(row, &error, pass),
         }
-        match self.inner.hash(&row.name) {
-            Ok(hashed) => {
-                self.retries.remove(&row.name);
-                self.inner.ask(|answer| Job::Learn {
-                    name: row.name.clone(),
+    }
+
+    fn end(
+        &mut self,
+        (row, since): (Row, Timestamp),
+        outcome: io::Result<Option<(Digest, FileFacts)>>,
+        pass: &mut Pass,
+    ) {
+        let name = row.name.clone();
+        match outcome {
+            Ok(Some((digest, facts))) => {
+                self.retries.remove(&name);
+                let hashed = Hashed {
+                    digest,
+                    facts,
+                    since,
+                };
+                pass.left |= !hashed.is_settled();
+                let (answer, learned) = Answer::awaited();
+                self.inner.send(Job::Learn {
+                    name,
                     hashed,
                     answer,
-                })?;
-                Ok(!hashed.is_settled())
+                });
+                pass.learning.push(learned);
             }
-            Err(StoreError::Closed) => Err(StoreError::Closed),
-            Err(error) => {
-                if let StoreError::NotFound(_) = error {
-                    self.inner.noticed(&row.name);
-                }
-                let before = self.retries.get(&row.name);
-                let retry = Retry::after(&error, row, before, Instant::now());
-                self.retries.insert(row.name.clone(), retry);
-                Ok(true)
-            }
+            Ok(None) => self.fail(row, &StoreError::ChangedMeanwhile { name }, pass),
+            Err(error) => self.fail(row, &StoreError::disk(&name, error), pass),
         }
+    }
+
+    /// The file must be looked at again later.
+    fn fail(&mut self, row: Row, error: &StoreError, pass: &mut Pass) {
+        if let StoreError::NotFound(_) = error {
+            self.inner.noticed(&row.name);
+        }
+        let before = self.retries.get(&row.name);
+        let retry = Retry::after(error, &row, before, Instant::now());
+        pass.left = true;
+        if retry.unreadable.is_some() {
+            pass.count_unreadable(&row);
+        }
+        self.retries.insert(row.name, retry);
+    }
+}
+
+/// What one look at all files of a kind has come to.
+struct Pass {
+    /// What is being read: the row, and since when.
+    readings: Readings<(Row, Timestamp)>,
+    /// Digests that the publisher is taking into the index, while the next files are read.
+    learning: Vec<Receiver<Result<(), StoreError>>>,
+    /// Whether some must be looked at again.
+    left: bool,
+    unreadable: Unreadable,
+}
+
+impl Pass {
+    /// Waits until everything hashed so far is in the index.
+    fn let_learn(&mut self) -> Result<(), StoreError> {
+        for learned in self.learning.drain(..) {
+            learned.recv().unwrap_or(Err(StoreError::Closed))?;
+        }
+        Ok(())
+    }
+
+    fn count_unreadable(&mut self, row: &Row) {
+        self.unreadable.files += 1;
+        self.unreadable.bytes = self.unreadable.bytes.saturating_add(row.size);
     }
 }
 

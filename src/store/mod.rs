@@ -29,6 +29,8 @@ mod own_folder;
 mod partial;
 mod places;
 mod publisher;
+mod readings;
+mod row_queue;
 mod scanner;
 mod scrub;
 mod staging;

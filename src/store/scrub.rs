@@ -2,7 +2,7 @@
 //! Works beside a server of the same folder, of which it needs no more than to read its index.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,13 @@ use super::damage::Damage;
 use super::error::{OpenError, StoreError};
 use super::index::{IndexFile, Readers, Row};
 use super::places::Places;
-use crate::digest::Hasher;
+use super::readings::{Ended, Readings};
+use super::row_queue::RowQueue;
 use crate::disk::{FileFacts, FileLock, Folder, LockError};
 use crate::types::{Digest, FileName};
 
 /// How many files are looked up at a time.
 const LOOKED_UP: u32 = 256;
-
-/// How much is read at a time, and between two looks at whether to stop.
-const READ_BYTES: usize = 1024 * 1024;
 
 /// Beside a server, so many times what reading took is waited before the next read: the disk and
 /// a core belong to clients for three quarters of the time at least.
@@ -48,14 +46,14 @@ pub enum Finding {
     Unreadable(StoreError),
 }
 
-/// Hears how a scrub goes on.
+/// Hears how a scrub goes on. Several files are read at once: each has a number.
 pub trait ScrubWatch {
     /// Reading of a file begins.
-    fn begin(&mut self, name: &FileName, size: u64);
-    /// So many more bytes were read.
-    fn read(&mut self, bytes: u64);
-    /// A file is done.
-    fn end(&mut self, name: &FileName, size: u64, finding: Finding);
+    fn begin(&mut self, number: u32, name: &FileName, size: u64);
+    /// So many more bytes of it were read.
+    fn read(&mut self, number: u32, bytes: u64);
+    /// It is done.
+    fn end(&mut self, number: u32, name: &FileName, size: u64, finding: Finding);
     /// Whether to stop. Asked at least ten times a second.
     fn stops(&self) -> bool;
 }
@@ -125,111 +123,97 @@ impl Scrub {
         })
     }
 
-    /// Reads every file with a recorded id, in order of names, and compares. What is found damaged
-    /// is remembered until it is replaced, removed or found whole. Returns early when `watch` says
-    /// stop.
+    /// Reads every file with a recorded id, begun in order of names, and compares. What is found
+    /// damaged is remembered until it is replaced, removed or found whole. Returns early when
+    /// `watch` says stop.
     pub fn run(&self, watch: &mut dyn ScrubWatch) -> Result<(), StoreError> {
         let mut pace = Pace::new(self);
-        let mut after = String::new();
+        let mut rows =
+            RowQueue::new(|after| self.index.read(|rows| Ok(rows.hashed(after, LOOKED_UP)?)));
+        let mut readings = Readings::past_cache();
+        let mut number = 0;
         loop {
-            let rows = self
-                .index
-                .read(|rows| Ok(rows.hashed(&after, LOOKED_UP)?))?;
-            let Some(last) = rows.last() else {
-                break;
-            };
-            after = last.name.as_str().to_owned();
-            for row in rows {
+            while let Some(row) = rows.next_if(|row| readings.have_room_for(row.size))? {
                 if watch.stops() {
                     return Ok(());
                 }
-                watch.begin(&row.name, row.size);
-                let Some(finding) = self.look_at(&row, &mut pace, watch) else {
-                    return Ok(());
-                };
-                self.remember(&row, &finding)?;
-                watch.end(&row.name, row.size, finding);
+                watch.begin(number, &row.name, row.size);
+                match self.open_to_read(&row) {
+                    Ok((file, facts)) => readings.join((number, row), file, facts),
+                    Err(finding) => self.end(number, &row, finding, watch)?,
+                }
+                number = number.wrapping_add(1);
+            }
+            if readings.is_empty() {
+                return self.forget_replaced();
+            }
+            let began = Instant::now();
+            let mut bytes = 0;
+            let ended = readings.step(|(number, _), read| {
+                bytes += read;
+                watch.read(*number, read);
+            });
+            for Ended { of, outcome } in ended {
+                let (number, row) = of;
+                let finding = self.compare(&row, outcome);
+                self.end(number, &row, finding, watch)?;
+            }
+            if !pace.keep(began.elapsed(), bytes, watch) {
+                return Ok(());
             }
         }
-        self.forget_replaced()
     }
 
-    /// Compares one file; `None` when it was stopped.
-    fn look_at(
-        &self,
-        row: &Row,
-        pace: &mut Pace<'_>,
-        watch: &mut dyn ScrubWatch,
-    ) -> Option<Finding> {
-        let recorded = row.id?;
-        let found = match self.hash(row, pace, watch) {
-            Ok(Outcome::Stopped) => return None,
-            Ok(Outcome::Changed) => return Some(Finding::Changed),
-            Ok(Outcome::Whole(found)) => found,
-            Err(error) => return Some(Finding::Unreadable(error)),
-        };
-        if found == recorded {
-            return Some(Finding::Whole);
-        }
-        // A server may have learned meanwhile that it is another file.
-        let now = self.index.read(|rows| Ok(rows.file(&row.name)?));
-        Some(match now {
-            Ok(Some(now)) if now.is_about_same_file(row) && now.id == row.id => {
-                Finding::Damaged { recorded, found }
-            }
-            Ok(_) => Finding::Changed,
-            Err(error) => Finding::Unreadable(error),
-        })
-    }
-
-    fn hash(
-        &self,
-        row: &Row,
-        pace: &mut Pace<'_>,
-        watch: &mut dyn ScrubWatch,
-    ) -> Result<Outcome, StoreError> {
+    /// The file that the row is about, or why it cannot be compared.
+    fn open_to_read(&self, row: &Row) -> Result<(File, FileFacts), Finding> {
         let name = &row.name;
         let opened = match name.folder() {
             Some(folder) => self.root.folder(&folder),
             None => Ok(self.root.clone()),
         }
         .and_then(|folder| folder.open_file(name.leaf()));
-        let (mut file, facts) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                return match StoreError::look(name, error) {
-                    StoreError::NotFound(_) => Ok(Outcome::Changed),
-                    error => Err(error),
-                };
-            }
+        match opened {
+            Ok((file, facts)) if row.describes(&facts) => Ok((file, facts)),
+            Ok(_) => Err(Finding::Changed),
+            Err(error) => Err(match StoreError::look(name, error) {
+                StoreError::NotFound(_) => Finding::Changed,
+                error => Finding::Unreadable(error),
+            }),
+        }
+    }
+
+    /// What the digest of a file says.
+    fn compare(&self, row: &Row, read: io::Result<Option<(Digest, FileFacts)>>) -> Finding {
+        let found = match read {
+            Ok(Some((found, _))) => found,
+            Ok(None) => return Finding::Changed,
+            Err(error) => return Finding::Unreadable(StoreError::disk(&row.name, error)),
         };
-        if !row.describes(&facts) {
-            return Ok(Outcome::Changed);
+        if row.id == Some(found) {
+            return Finding::Whole;
         }
-        forget_cached(&file);
-        let mut hasher = Hasher::new();
-        let mut buffer = vec![0; READ_BYTES];
-        loop {
-            let began = Instant::now();
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => {
-                    hasher.update(buffer.get(..length).unwrap_or_default());
-                    watch.read(length as u64);
-                    if !pace.keep(began.elapsed(), length as u64, watch) {
-                        return Ok(Outcome::Stopped);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(StoreError::disk(name, error)),
-            }
+        // A server may have learned meanwhile that it is another file.
+        let now = self.index.read(|rows| Ok(rows.file(&row.name)?));
+        match now {
+            Ok(Some(now)) if now.is_about_same_file(row) && now.id == row.id => match row.id {
+                Some(recorded) => Finding::Damaged { recorded, found },
+                None => Finding::Changed,
+            },
+            Ok(_) => Finding::Changed,
+            Err(error) => Finding::Unreadable(error),
         }
-        let after = FileFacts::of(&file).map_err(|error| StoreError::disk(name, error))?;
-        forget_cached(&file);
-        match row.describes(&after) {
-            true => Ok(Outcome::Whole(hasher.finish())),
-            false => Ok(Outcome::Changed),
-        }
+    }
+
+    fn end(
+        &self,
+        number: u32,
+        row: &Row,
+        finding: Finding,
+        watch: &mut dyn ScrubWatch,
+    ) -> Result<(), StoreError> {
+        self.remember(row, &finding)?;
+        watch.end(number, &row.name, row.size, finding);
+        Ok(())
     }
 
     fn remember(&self, row: &Row, finding: &Finding) -> Result<(), StoreError> {
@@ -254,13 +238,6 @@ impl Scrub {
         }
         Ok(())
     }
-}
-
-/// What came of reading a file.
-enum Outcome {
-    Whole(Digest),
-    Changed,
-    Stopped,
 }
 
 /// How fast to read.
@@ -315,15 +292,3 @@ impl<'a> Pace<'a> {
 fn is_served(state: &Folder) -> bool {
     matches!(FileLock::probe(state, "lock"), Err(LockError::Held { .. }))
 }
-
-/// What is read should come from the disk, and not push aside what clients read.
-#[cfg(target_os = "linux")]
-fn forget_cached(file: &File) {
-    use rustix::fs::{Advice, fadvise};
-
-    // Only advice: without it the scrub reads what the system has in memory.
-    let _ = fadvise(file, 0, None, Advice::DontNeed);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn forget_cached(_file: &File) {}

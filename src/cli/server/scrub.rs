@@ -103,7 +103,6 @@ struct Report {
     progress: Arc<dyn Progress>,
     stop: Arc<AtomicBool>,
     started: Instant,
-    index: u32,
     files: u64,
     bytes: u64,
     damaged: u64,
@@ -118,7 +117,6 @@ impl Report {
             progress,
             stop,
             started: Instant::now(),
-            index: 0,
             files: 0,
             bytes: 0,
             damaged: 0,
@@ -176,19 +174,18 @@ impl Report {
 }
 
 impl ScrubWatch for Report {
-    fn begin(&mut self, name: &FileName, size: u64) {
+    fn begin(&mut self, number: u32, name: &FileName, size: u64) {
         let label = name.to_string();
-        self.progress.begin(self.index, &label, Some(size), 0);
+        self.progress.begin(number, &label, Some(size), 0);
     }
 
-    fn read(&mut self, bytes: u64) {
+    fn read(&mut self, number: u32, bytes: u64) {
         self.bytes += bytes;
-        self.progress.advance(self.index, bytes);
+        self.progress.advance(number, bytes);
     }
 
-    fn end(&mut self, name: &FileName, size: u64, finding: Finding) {
-        self.progress.end(self.index);
-        self.index = self.index.wrapping_add(1);
+    fn end(&mut self, number: u32, name: &FileName, size: u64, finding: Finding) {
+        self.progress.end(number);
         self.files += 1;
         let line = ScrubLine {
             name: name.as_str(),

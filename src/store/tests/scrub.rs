@@ -11,11 +11,11 @@ struct Found {
 }
 
 impl ScrubWatch for Found {
-    fn begin(&mut self, _: &FileName, _: u64) {}
+    fn begin(&mut self, _: u32, _: &FileName, _: u64) {}
 
-    fn read(&mut self, _: u64) {}
+    fn read(&mut self, _: u32, _: u64) {}
 
-    fn end(&mut self, name: &FileName, _: u64, finding: Finding) {
+    fn end(&mut self, _: u32, name: &FileName, _: u64, finding: Finding) {
         match finding {
             Finding::Whole => self.whole += 1,
             Finding::Damaged { .. } => self.damaged.push(name.as_str().to_owned()),
