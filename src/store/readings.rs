@@ -20,7 +20,7 @@ pub(super) struct Readings<T> {
     /// Buffers of files that have ended.
     spare: Vec<Vec<u8>>,
     past_cache: bool,
-    /// What the last step took, unless a large file has joined since.
+    /// What the last step took.
     reading: Duration,
     hashing: Duration,
 }
@@ -56,8 +56,8 @@ impl<T> Readings<T> {
         self.running.is_empty()
     }
 
-    /// Whether a file of this size should join now. Large ones join one by one, and only as long as
-    /// the disk has to wait for the hashing: a disk that has to seek reads one file faster than many.
+    /// Whether a file of this size should join now. Large ones only join others after the disk had to
+    /// wait for the hashing: a disk that has to seek reads one file faster than many.
     pub(super) fn have_room_for(&self, size: u64) -> bool {
         let disk_waits = self.hashing > self.reading;
         self.running.len() < FILES && (is_small(size) || disk_waits || self.is_empty())
@@ -65,10 +65,6 @@ impl<T> Readings<T> {
 
     /// A file joins, from its beginning.
     pub(super) fn join(&mut self, of: T, file: File, facts: FileFacts) {
-        if !is_small(facts.size) {
-            self.reading = Duration::ZERO;
-            self.hashing = Duration::ZERO;
-        }
         if self.past_cache {
             forget_cached(&file, 0, 0);
         }
@@ -264,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn large_files_join_one_by_one_and_only_while_the_disk_waits() {
+    fn large_files_join_only_after_the_disk_had_to_wait() {
         let folder = tempfile::tempdir().unwrap();
         let (small, large) = (1, PIECE_BYTES as u64);
         let mut readings = Readings::new();
@@ -277,8 +273,5 @@ mod tests {
         assert!(readings.have_room_for(small) && !readings.have_room_for(large));
         (readings.reading, readings.hashing) = (Duration::from_millis(1), Duration::from_millis(2));
         assert!(readings.have_room_for(large));
-        let (file, facts) = open(&folder, &vec![1; 4 * PIECE_BYTES]);
-        readings.join((), file, facts);
-        assert!(!readings.have_room_for(large));
     }
 }
