@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use tokio::time::{Instant as Moment, interval, timeout_at};
+use tokio::time::{Instant as Moment, interval, sleep_until, timeout_at};
 use tracing::debug;
 
 use super::keeper::{ACKNOWLEDGEMENT, Ended, Keeper, Order, TRIES, ended, not_responding};
@@ -22,6 +22,9 @@ const VACATING: Duration = Duration::from_millis(1500);
 /// not heard of for 12 s.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
+/// The longest pause before a missed part of the table is asked for.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
 /// The most bytes of names in one message of offers: with what comes around them it stays below the
 /// limit of a message.
 const OFFER_BYTES: usize = 32 * 1024;
@@ -33,8 +36,8 @@ const OFFER_FILES: usize = 256;
 pub(super) struct Line<'a> {
     control: Control,
     pub(super) keeper: &'a mut Keeper,
-    /// Whether a part of the table was missed.
-    missed: bool,
+    /// When to ask for a part of the table that was missed.
+    missed: Option<Moment>,
     /// Whether the server wants to hear something.
     probed: bool,
 }
@@ -44,7 +47,7 @@ impl<'a> Line<'a> {
         Line {
             control,
             keeper,
-            missed: false,
+            missed: None,
             probed: false,
         }
     }
@@ -93,10 +96,16 @@ impl<'a> Line<'a> {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.reset();
         loop {
-            if let Err(ended) = self.catch_up().await {
+            if let Err(ended) = self.show_up().await {
                 return ended;
             }
+            let missed = self.missed;
             tokio::select! {
+                () = sleep_until(missed.unwrap_or_else(Moment::now)), if missed.is_some() => {
+                    if let Err(ended) = self.refresh().await {
+                        return ended;
+                    }
+                }
                 heard = self.control.next() => match heard {
                     Ok((_, message)) => {
                         if let Err(failure) = self.happened(message.body) {
@@ -119,19 +128,23 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Asks for what was missed of the table, and says something if the server wants to hear it.
-    async fn catch_up(&mut self) -> Result<(), Ended> {
-        if std::mem::take(&mut self.missed) {
-            self.refresh().await?;
-            self.keeper.standing.tell(&Event::TableChanged);
-        }
+    /// Says something if the server wants to hear it.
+    async fn show_up(&mut self) -> Result<(), Ended> {
         if std::mem::take(&mut self.probed) {
             self.exchange(ClientBody::Ping).await?;
         }
         Ok(())
     }
 
+    /// A part of the table was missed. Everybody has missed it, and not all ask at once; whoever
+    /// looks at the table before that asks for it then.
+    fn miss(&mut self) {
+        let pause = CATCH_UP.mul_f64(rand::random());
+        self.missed.get_or_insert(Moment::now() + pause);
+    }
+
     async fn refresh(&mut self) -> Result<(), Ended> {
+        self.missed = None;
         let (epoch, since) = self.keeper.standing.table().known();
         match self.exchange(ClientBody::Table { epoch, since }).await? {
             ServerBody::Refused { code, detail } => {
@@ -242,7 +255,9 @@ impl<'a> Line<'a> {
 
     fn take_table(&mut self, body: ServerBody) -> Result<(), Failure> {
         let taken = self.keeper.standing.table().take(body)?;
-        self.missed |= taken == Taken::Missed;
+        if taken == Taken::Missed {
+            self.miss();
+        }
         Ok(())
     }
 
@@ -251,11 +266,12 @@ impl<'a> Line<'a> {
         match body {
             ServerBody::Table { .. } => {
                 self.take_table(body)?;
-                if !self.missed {
-                    self.keeper.standing.tell(&Event::TableChanged);
-                }
+                self.keeper.standing.tell(&Event::TableChanged);
             }
-            ServerBody::Changed { .. } => self.missed = true,
+            ServerBody::Changed { .. } => {
+                self.miss();
+                self.keeper.standing.tell(&Event::TableChanged);
+            }
             ServerBody::Probe => self.probed = true,
             ServerBody::RelayWanted { id, address } => self.accept_relay(id, address.into()),
             // The second answer to something that was said twice.
