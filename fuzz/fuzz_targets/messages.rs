@@ -64,7 +64,9 @@ fn client(body: ClientBody) {
             reference(file);
             if_match.into_iter().for_each(digest);
         }
-        ClientBody::MakeFolder { name: folder, .. } => name(&folder),
+        ClientBody::MakeFolder { name: folder, .. } | ClientBody::RemoveFolder { name: folder } => {
+            name(&folder);
+        }
         ClientBody::DownloadPage { files } => files.into_iter().for_each(reference),
         ClientBody::UploadPage { files } => {
             for file in files {

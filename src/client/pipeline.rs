@@ -88,6 +88,24 @@ impl Client {
         })
         .await
     }
+
+    /// Removes these folders, in this order, each if nothing at all is in it (else `Conflict`).
+    /// `report` hears of every one, by its place, in order. `Err` only when nothing could even be
+    /// tried: nothing was reported then.
+    pub async fn remove_empty_folders(
+        &mut self,
+        names: &[FileName],
+        report: &mut (dyn FnMut(usize, Result<(), ClientError>) + Send),
+    ) -> Result<(), ClientError> {
+        let remove = |name: &FileName| ClientBody::RemoveFolder {
+            name: name.as_str().to_owned(),
+        };
+        let requests = names.iter().map(remove).collect();
+        ask_all(self, requests, &mut |place, answer| {
+            report(place, answer.and_then(item).map(drop));
+        })
+        .await
+    }
 }
 
 pub(super) fn item(body: ServerBody) -> Result<Item, Failure> {

@@ -22,6 +22,6 @@ pub use facts::{FileFacts, FileKind};
 pub use folder::{Folder, Replace};
 pub use lock::{FileLock, LockError};
 pub use permissions::remember_umask;
-pub use removal::{holds_mount, remove_tree};
+pub use removal::{Contents, contents, remove_tree};
 pub use staged::{PublishError, StagedFile};
 pub use walk::{FolderListing, LeftOut, Lookalike, Walk};

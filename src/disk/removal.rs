@@ -72,12 +72,22 @@ fn empty_folder(
     outcome
 }
 
-/// Whether another file system is mounted somewhere in the folder `leaf`. A rename takes a mount
-/// along, so whoever removes a tree by renaming it must ask first.
-pub fn holds_mount(parent: &Folder, leaf: &str) -> io::Result<bool> {
+/// What is in a folder, shared or not: whatever goes when it goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// How many things it holds that are no folders.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+}
+
+/// Counts what is in the folder `leaf`; none when another file system is mounted somewhere in it.
+/// A rename takes a mount along, so whoever removes a tree by renaming it must ask first.
+pub fn contents(parent: &Folder, leaf: &str) -> io::Result<Option<Contents>> {
+    let mut contents = Contents::default();
     let mut pending: Vec<Vec<OsString>> = vec![Vec::new()];
     let top = match parent.subfolder(leaf) {
-        Err(error) if error.kind() == ErrorKind::CrossesDevices => return Ok(true),
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => return Ok(None),
         other => other?,
     };
     while let Some(path) = pending.pop() {
@@ -86,7 +96,7 @@ pub fn holds_mount(parent: &Folder, leaf: &str) -> io::Result<bool> {
             .try_fold(top.clone(), |folder, part| folder.subfolder_raw(part))
         {
             Ok(folder) => folder,
-            Err(error) if error.kind() == ErrorKind::CrossesDevices => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::CrossesDevices => return Ok(None),
             // Gone meanwhile, or a link now: nothing to enter.
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
@@ -96,7 +106,7 @@ pub fn holds_mount(parent: &Folder, leaf: &str) -> io::Result<bool> {
             Err(error) => return Err(error),
         };
         if folder.mount() != parent.mount() {
-            return Ok(true);
+            return Ok(None);
         }
         for entry in folder.entries()? {
             let entry = entry?;
@@ -104,8 +114,15 @@ pub fn holds_mount(parent: &Folder, leaf: &str) -> io::Result<bool> {
                 let mut below = path.clone();
                 below.push(entry.file_name());
                 pending.push(below);
+                continue;
+            }
+            contents.files += 1;
+            match entry.metadata() {
+                Ok(metadata) => contents.bytes += metadata.len(),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
     }
-    Ok(false)
+    Ok(Some(contents))
 }

@@ -263,6 +263,12 @@ pub enum ClientBody {
         /// The number of the relay.
         id: Secret,
     },
+    /// Ready. Removes a folder if nothing at all is in it. Answer: [`ServerBody::Item`].
+    RemoveFolder {
+        /// Its full name.
+        #[serde(deserialize_with = "text::text")]
+        name: String,
+    },
 }
 
 /// A file that a client offers.

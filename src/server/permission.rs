@@ -34,7 +34,7 @@ pub(super) fn needs(request: &ClientBody) -> Option<Action> {
         ClientBody::Rename { .. }
         | ClientBody::MakeFolder { .. }
         | ClientBody::UploadPage { .. } => Some(Action::Add),
-        ClientBody::Remove { .. } => Some(Action::Remove),
+        ClientBody::Remove { .. } | ClientBody::RemoveFolder { .. } => Some(Action::Remove),
         ClientBody::Trash { .. } | ClientBody::Restore { .. } => Some(Action::Restore),
         ClientBody::Undo { .. } => Some(Action::Undo),
         ClientBody::Sessions | ClientBody::Kick { .. } => Some(Action::Administer),
@@ -59,7 +59,7 @@ pub(super) fn name(request: &ClientBody) -> &'static str {
         ClientBody::List { .. } => "list",
         ClientBody::Stat { .. } => "stat",
         ClientBody::Rename { .. } => "rename",
-        ClientBody::Remove { .. } => "remove",
+        ClientBody::Remove { .. } | ClientBody::RemoveFolder { .. } => "remove",
         ClientBody::MakeFolder { .. } => "mkdir",
         ClientBody::Trash { .. } => "trash",
         ClientBody::Restore { .. } => "restore",
@@ -91,7 +91,9 @@ pub(super) fn subject(request: &ClientBody) -> Option<String> {
             WireRef::Name(name) => name,
             WireRef::Id(_) => return None,
         },
-        ClientBody::MakeFolder { name, .. } | ClientBody::Restore { name, .. } => name,
+        ClientBody::MakeFolder { name, .. }
+        | ClientBody::RemoveFolder { name }
+        | ClientBody::Restore { name, .. } => name,
         ClientBody::List { folder, .. } | ClientBody::Trash { folder, .. } => folder.as_ref()?,
         _ => return None,
     };

@@ -70,6 +70,7 @@ pub(super) enum Kind {
     RemovedFolder = 4,
     Renamed = 5,
     MadeFolder = 6,
+    UnmadeFolder = 7,
 }
 
 /// What tells a file or folder from another one.
@@ -439,6 +440,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Change> {
         4 => Kind::RemovedFolder,
         5 => Kind::Renamed,
         6 => Kind::MadeFolder,
+        7 => Kind::UnmadeFolder,
         _ => return Err(strange(1)),
     };
     let kept: Option<String> = row.get(4)?;

@@ -49,7 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::digest::{BlockSize, Hasher};
-use crate::disk::holds_mount;
+use crate::disk;
 use crate::types::{Entry, FileName, FileRef, Item, Precondition};
 
 pub use answer::Done;
@@ -72,6 +72,7 @@ pub use upload::{NewFile, Upload};
 use inner::Inner;
 use open::Running;
 use publisher::Job;
+use trash::Amount;
 
 /// How many damaged files are named.
 const DAMAGED_SHOWN: usize = 64;
@@ -210,38 +211,42 @@ impl Store {
             FileRef::Id(_) => Some(found.facts),
             FileRef::Name(_) => None,
         });
-        if found.is_folder() {
-            if !recursive {
-                return Err(StoreError::IsFolder { name: found.name });
+        let amount = match found.is_folder() {
+            true if !recursive => return Err(StoreError::IsFolder { name: found.name }),
+            true => {
+                let contents = disk::contents(&found.parent, found.name.leaf())
+                    .map_err(|error| StoreError::look(&found.name, error))?;
+                // Removing renames first, and a rename takes what is mounted inside along.
+                let Some(contents) = contents else {
+                    return Err(StoreError::Conflict {
+                        name: found.name,
+                        reason: "another file system is mounted inside",
+                    });
+                };
+                Amount::from(contents)
             }
-            // Removing renames first, and a rename takes what is mounted inside along.
-            let mounted = holds_mount(&found.parent, found.name.leaf())
-                .map_err(|error| StoreError::look(&found.name, error))?;
-            if mounted {
-                return Err(StoreError::Conflict {
-                    name: found.name,
-                    reason: "another file system is mounted inside",
-                });
-            }
-        }
+            false => Amount::of(&found.facts),
+        };
         if dry_run {
-            let bytes = match found.is_folder() {
-                true => {
-                    inner
-                        .read(|rows| Ok(rows.amount_below(&found.name)?))?
-                        .bytes
-                }
-                false => found.facts.size,
-            };
             return Ok(Removed {
                 item: found.item(),
-                kept: inner.trash.takes(bytes),
+                kept: inner.trash.takes(amount.bytes),
             });
         }
         inner.ask(|answer| Job::Remove {
             name: found.name,
             recursive,
+            amount,
             expected,
+            cause: cause.clone(),
+            answer,
+        })
+    }
+
+    /// Removes a folder with nothing in it, shared or not. It does not go to the trash.
+    pub fn remove_empty_folder(&self, name: &FileName, cause: &Cause) -> Result<(), StoreError> {
+        self.inner().ask(|answer| Job::RemoveEmptyFolder {
+            name: name.clone(),
             cause: cause.clone(),
             answer,
         })

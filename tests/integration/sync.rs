@@ -795,3 +795,39 @@ fn of_a_large_file_only_the_changed_part_moves() {
     assert!((1..1_500_000).contains(&moved), "{moved}");
     scene.assert_alike("b", "a");
 }
+
+/// Folders go only when nothing at all is in them: not what no listing shows, nor what came since.
+#[test]
+fn what_nobody_has_looked_at_stays() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let scene = Scene::new();
+    scene.here("a/kept", "kept");
+    scene.there("a/full/x", "x");
+    scene.there("a/gone/deep/y", "y");
+    let full = scene.root.path().join("a/full");
+    for odd in [&b"line\nbreak"[..], b"\xff"] {
+        std::fs::write(full.join(OsStr::from_bytes(odd)), "precious").unwrap();
+    }
+    std::os::unix::fs::symlink("nowhere", full.join("link")).unwrap();
+    scene.ok(&["sync", "a", "server:a", "--delete", "--max-delete", "2"]);
+    assert!(!full.join("x").exists());
+    assert_eq!(std::fs::read_dir(&full).unwrap().count(), 3);
+    assert!(!scene.root.path().join("a/gone").exists());
+    // All that was removed comes back.
+    scene.ok(&["undo"]);
+    assert_eq!(std::fs::read_dir(&full).unwrap().count(), 4);
+    assert!(scene.root.path().join("a/gone/deep/y").exists());
+}
+
+/// An empty folder that goes comes back, too.
+#[test]
+fn undo_brings_empty_folders_back() {
+    let scene = Scene::new();
+    scene.here("a/kept", "kept");
+    scene.ok(&["mkdir", "a/empty/deep"]);
+    scene.ok(&["sync", "a", "server:a", "--delete"]);
+    assert!(!scene.root.path().join("a/empty").exists());
+    scene.ok(&["undo"]);
+    assert!(scene.root.path().join("a/empty/deep").is_dir());
+}

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,9 +9,7 @@ use super::read::{Sides, open_local, read};
 use super::side::Kind;
 use super::{Direction, Sync, SyncReport, SyncSummary};
 use crate::client::local::{LocalFolder, blocking, shown};
-use crate::client::{
-    Client, Done, Download, FileReport, ListQuery, Removal, Source, Status, Target, Upload,
-};
+use crate::client::{Client, Done, Download, FileReport, Removal, Source, Status, Target, Upload};
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::Progress;
 use crate::types::{Entry, FileName, FileRef, OnConflict, Precondition};
@@ -361,55 +359,24 @@ impl Run<'_> {
         self.remove_folders_there(removals).await
     }
 
+    /// Removes folders that have nothing at all in them: what nobody has looked at stays.
     async fn remove_folders_there(&mut self, removals: &Removals) -> Result<(), Failure> {
-        let mut doomed: BTreeSet<&FileName> = removals.emptied.iter().collect();
-        doomed.extend(&removals.empty);
-        if doomed.is_empty() {
-            return Ok(());
-        }
-        // Somebody may have put something there meanwhile.
-        let query = ListQuery {
-            folder: self.sync.remote.clone(),
-            ..ListQuery::default()
-        };
-        let listed = self.client.list_all(&query).await?;
-        let names = listed
-            .files
-            .iter()
-            .filter_map(|entry| self.below(&entry.name));
-        let alive: BTreeSet<FileName> = names
-            .flat_map(|name| name.ancestors().collect::<Vec<_>>())
-            .collect();
-        doomed.retain(|name| !alive.contains(*name));
-        // A folder goes with the folders in it.
-        let topmost = |name: &&FileName| !name.ancestors().any(|above| doomed.contains(&above));
-        let topmost: Vec<&FileName> = doomed.iter().copied().filter(topmost).collect();
-        let request = |name: &FileName| Removal {
-            file: FileRef::Name(name.clone()),
-            recursive: true,
-            precondition: Precondition::default(),
-        };
-        let requests = topmost.iter().map(|name| self.called(name));
-        let requests = requests.map(|name| request(&name)).collect();
+        let doomed: BTreeSet<&FileName> = removals.emptied.iter().chain(&removals.empty).collect();
+        // What is inside goes first.
+        let doomed: Vec<&FileName> = doomed.into_iter().rev().collect();
+        let names: Vec<FileName> = doomed.iter().map(|name| self.called(name)).collect();
         let mut outcomes = Vec::new();
         let mut note = |_, outcome: Result<_, Failure>| outcomes.push(outcome);
-        self.client.remove_all(requests, false, &mut note).await?;
-        let outcomes = outcomes.into_iter();
-        let outcomes = outcomes.map(|outcome| gone(outcome.map(|removed| removed.kept)));
-        let outcomes: BTreeMap<&FileName, Result<bool, Failure>> =
-            topmost.into_iter().zip(outcomes).collect();
-        for name in &removals.empty {
-            let above = name.ancestors().find_map(|above| outcomes.get(&above));
-            if let Some(outcome) = outcomes.get(name).or(above).cloned() {
-                self.tell_removed(name, None, outcome);
-            }
-        }
-        let implied = |name: &&FileName| !removals.empty.contains(name);
-        for (name, outcome) in &outcomes {
-            if let Err(failure) = outcome
-                && implied(name)
-            {
-                self.tell_removed(name, None, Err(failure.clone()));
+        self.client.remove_empty_folders(&names, &mut note).await?;
+        for (name, outcome) in doomed.into_iter().zip(outcomes) {
+            match outcome {
+                // Something is in it.
+                Err(failure) if failure.code == ErrorCode::Conflict => {}
+                Err(failure) if failure.code != ErrorCode::NotFound => {
+                    self.tell_removed(name, None, Err(failure));
+                }
+                _ if removals.empty.contains(name) => self.tell_removed(name, None, Ok(false)),
+                _ => {}
             }
         }
         Ok(())

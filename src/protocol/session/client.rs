@@ -148,6 +148,7 @@ impl ClientSession {
             ClientBody::Stat { .. }
             | ClientBody::Rename { .. }
             | ClientBody::MakeFolder { .. }
+            | ClientBody::RemoveFolder { .. }
             | ClientBody::Restore { .. } => Expects::Item,
             ClientBody::Remove { .. } => Expects::Removed,
             ClientBody::Trash { .. } => Expects::Trash,

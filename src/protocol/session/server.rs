@@ -134,6 +134,7 @@ impl ServerSession {
             | ClientBody::Rename { .. }
             | ClientBody::Remove { .. }
             | ClientBody::MakeFolder { .. }
+            | ClientBody::RemoveFolder { .. }
             | ClientBody::Sessions
             | ClientBody::Kick { .. }
             | ClientBody::Trash { .. }

@@ -4,6 +4,7 @@ mod info;
 mod kick;
 mod make_folder;
 mod remove;
+mod remove_folder;
 mod rename;
 mod restore;
 mod stat;
@@ -56,6 +57,7 @@ pub(super) async fn answer(
             if_match,
             dry_run,
         } => remove::run(&context.store, file, recursive, if_match, dry_run, cause).await,
+        ClientBody::RemoveFolder { name } => remove_folder::run(&context.store, name, cause).await,
         ClientBody::MakeFolder { name, dry_run } => {
             make_folder::run(&context.store, name, dry_run, cause).await
         }
@@ -94,6 +96,7 @@ pub(super) fn changes(request: &ClientBody) -> bool {
         ClientBody::Rename { .. }
             | ClientBody::Remove { .. }
             | ClientBody::MakeFolder { .. }
+            | ClientBody::RemoveFolder { .. }
             | ClientBody::Restore { .. }
             | ClientBody::Kick { .. }
             | ClientBody::Register { .. }

@@ -2,7 +2,6 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Params};
 
 use crate::disk::FileFacts;
-use crate::store::trash::Amount;
 use crate::types::{Digest, Entry, FileName, Timestamp};
 
 /// What the index says of one file.
@@ -200,20 +199,6 @@ impl Rows<'_> {
             ),
             (after, limit),
         )
-    }
-
-    /// How many files are in a folder, however deep, and their bytes.
-    pub(in crate::store) fn amount_below(&self, folder: &FileName) -> rusqlite::Result<Amount> {
-        self.0
-            .prepare_cached(
-                "SELECT count(*), total(size) FROM files WHERE name >= ?1 AND name < ?2",
-            )?
-            .query_row([beginning_below(folder), end_below(folder)], |row| {
-                Ok(Amount {
-                    files: row.get::<_, u32>(0)?.into(),
-                    bytes: row.get::<_, f64>(1)? as u64,
-                })
-            })
     }
 
     /// The first files after `after` that have an id.

@@ -116,6 +116,7 @@ impl Publisher {
         &mut self,
         name: &FileName,
         recursive: bool,
+        amount: Amount,
         expected: Option<FileFacts>,
     ) -> Result<Removed, StoreError> {
         let found = self.rules().find(name)?;
@@ -123,10 +124,6 @@ impl Publisher {
         if found.is_folder() && !recursive {
             return Err(StoreError::IsFolder { name: name.clone() });
         }
-        let amount = match found.is_folder() {
-            true => self.writer.rows().amount_below(name)?,
-            false => Amount::of(&found.facts),
-        };
         let kept = self.keep_removed(&found.parent, name, amount)?;
         if kept.is_none() {
             self.delete(&found)?;
@@ -148,6 +145,34 @@ impl Publisher {
             item: found.item(),
             kept: kept.is_some(),
         })
+    }
+
+    pub(super) fn remove_empty_folder(&mut self, name: &FileName) -> Result<(), StoreError> {
+        let found = self.rules().find(name)?;
+        self.unmake_folder(&found)?;
+        self.record(Change::new(Kind::UnmadeFolder, name));
+        Ok(())
+    }
+
+    /// Removes a folder, if nothing is in it.
+    pub(super) fn unmake_folder(&mut self, found: &Found) -> Result<(), StoreError> {
+        let name = &found.name;
+        let removed = found.parent.remove_folder(name.leaf());
+        removed.map_err(|error| {
+            let reason = match error.kind() {
+                ErrorKind::DirectoryNotEmpty => "it is not empty",
+                ErrorKind::NotADirectory => "it is no folder",
+                _ => return StoreError::disk(name, error),
+            };
+            StoreError::Conflict {
+                name: name.clone(),
+                reason,
+            }
+        })?;
+        self.batch.touch(name.folder(), &found.parent);
+        self.batch.forget_names();
+        self.remember(|index| index.forget(name));
+        Ok(())
     }
 
     fn delete(&mut self, found: &Found) -> Result<(), StoreError> {

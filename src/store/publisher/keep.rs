@@ -135,15 +135,6 @@ impl Publisher {
     }
 }
 
-impl Amount {
-    pub(super) fn of(file: &FileFacts) -> Self {
-        Amount {
-            files: 1,
-            bytes: file.size,
-        }
-    }
-}
-
 /// Whether the file system knows no second link, or no exchange, for this file.
 fn has_no_links(error: &io::Error) -> bool {
     matches!(

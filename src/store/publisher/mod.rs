@@ -26,7 +26,7 @@ use super::ledger::Reservation;
 use super::names::Rules;
 use super::options::Durability;
 use super::partial::Claim;
-use super::trash::When;
+use super::trash::{Amount, When};
 use super::undo::UndoPage;
 use crate::disk::{FileFacts, StagedFile};
 use crate::types::{Digest, Entry, FileName, Item, OnConflict};
@@ -53,9 +53,17 @@ pub(super) enum Job {
     Remove {
         name: FileName,
         recursive: bool,
+        /// How much it is.
+        amount: Amount,
         expected: Option<FileFacts>,
         cause: Cause,
         answer: Answer<Removed>,
+    },
+    /// A folder with nothing in it goes.
+    RemoveEmptyFolder {
+        name: FileName,
+        cause: Cause,
+        answer: Answer<()>,
     },
     /// A folder is made.
     MakeFolder {
@@ -235,12 +243,22 @@ impl Publisher {
             Job::Remove {
                 name,
                 recursive,
+                amount,
                 expected,
                 cause,
                 answer,
             } => {
                 self.cause = Some(cause);
-                let outcome = self.remove(&name, recursive, expected);
+                let outcome = self.remove(&name, recursive, amount, expected);
+                self.answer_later(name, answer, outcome);
+            }
+            Job::RemoveEmptyFolder {
+                name,
+                cause,
+                answer,
+            } => {
+                self.cause = Some(cause);
+                let outcome = self.remove_empty_folder(&name);
                 self.answer_later(name, answer, outcome);
             }
             Job::MakeFolder {

@@ -126,15 +126,9 @@ impl Publisher {
             }
             (Kind::MadeFolder, ..) => {
                 let found = self.rules().find(name)?;
-                let removed = found.parent.remove_folder(name.leaf());
-                removed.map_err(|error| match error.kind() {
-                    ErrorKind::DirectoryNotEmpty => conflict(name, "it is not empty"),
-                    _ => StoreError::disk(name, error),
-                })?;
-                self.batch.touch(name.folder(), &found.parent);
-                self.batch.forget_names();
-                self.remember(|index| index.forget(name));
+                self.unmake_folder(&found)?;
             }
+            (Kind::UnmadeFolder, ..) => self.make_folder(name)?,
             _ => return Err(conflict(name, NOT_KEPT)),
         }
         Ok(outcome)
@@ -177,6 +171,10 @@ impl Publisher {
                     self.rules().check_rename(name, before)?;
                 }
                 Ok(TakenBack::Renamed)
+            }
+            Kind::UnmadeFolder => {
+                self.rules().check_free(name, None)?;
+                Ok(TakenBack::Restored)
             }
             Kind::MadeFolder => match self.rules().find(name)?.is_folder() {
                 true => Ok(TakenBack::Removed),

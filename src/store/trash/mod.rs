@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::content::now;
 use super::own_folder::{Home, OwnFolder};
-use crate::disk::Folder;
+use crate::disk::{Contents, FileFacts, Folder};
 use crate::types::FileName;
 
 pub use listing::TrashPage;
@@ -58,6 +58,25 @@ struct State {
 pub(super) struct Amount {
     pub(super) files: u64,
     pub(super) bytes: u64,
+}
+
+impl Amount {
+    /// One file.
+    pub(super) fn of(file: &FileFacts) -> Self {
+        Amount {
+            files: 1,
+            bytes: file.size,
+        }
+    }
+}
+
+impl From<Contents> for Amount {
+    fn from(contents: Contents) -> Self {
+        Amount {
+            files: contents.files,
+            bytes: contents.bytes,
+        }
+    }
 }
 
 /// The folder that takes what goes now.

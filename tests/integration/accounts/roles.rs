@@ -88,6 +88,7 @@ fn is_request(body: &ClientBody) -> bool {
         | ClientBody::Rename { .. }
         | ClientBody::Remove { .. }
         | ClientBody::MakeFolder { .. }
+        | ClientBody::RemoveFolder { .. }
         | ClientBody::Trash { .. }
         | ClientBody::Restore { .. }
         | ClientBody::Undo { .. }

@@ -290,6 +290,7 @@ fn client_body() -> impl Strategy<Value = ClientBody> {
         ticket().prop_map(ClientBody::Redeem),
         ticket().prop_map(ClientBody::Relay),
         secret().prop_map(|id| ClientBody::RelayAccept { id }),
+        any::<String>().prop_map(|name| ClientBody::RemoveFolder { name }),
     ]
 }
 

@@ -207,6 +207,9 @@ pub fn client() -> Vec<ClientMessage> {
         ClientBody::RelayAccept {
             id: Secret([0x1d; 32]),
         },
+        ClientBody::RemoveFolder {
+            name: text("old/folder"),
+        },
     ];
     let number = |body: &ClientBody| {
         if matches!(body, ClientBody::Hello { .. }) {
@@ -459,6 +462,7 @@ pub fn client_name(body: &ClientBody) -> &'static str {
         ClientBody::Rename { .. } => "Rename",
         ClientBody::Remove { .. } => "Remove",
         ClientBody::MakeFolder { .. } => "MakeFolder",
+        ClientBody::RemoveFolder { .. } => "RemoveFolder",
         ClientBody::Download { .. } => "Download",
         ClientBody::DownloadPage { .. } => "DownloadPage",
         ClientBody::Upload { .. } => "Upload",

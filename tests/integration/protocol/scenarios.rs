@@ -1389,7 +1389,7 @@ fn conversations_of_peers() -> Vec<Script> {
     let table_since = |since| ClientBody::Table { epoch: 4711, since };
     let invalid = || refused(ErrorCode::NotFound, "[Invalid Request]");
     vec![
-        Script::new("60-register-and-offer", "A client is known by a name and offers a file, is told of the table, and goes offline.", "complete")
+        Script::new("060-register-and-offer", "A client is known by a name and offers a file, is told of the table, and goes offline.", "complete")
             .greeting()
             .client(1, register("B"))
             .server(1, registered())
@@ -1402,7 +1402,7 @@ fn conversations_of_peers() -> Vec<Script> {
             .server(4, ServerBody::Done)
             .client(5, ClientBody::Deregister { name: None })
             .server(5, ServerBody::Done),
-        Script::new("61-a-request-is-made-again", "The client doubts that it was heard, and both answers come.", "complete")
+        Script::new("061-a-request-is-made-again", "The client doubts that it was heard, and both answers come.", "complete")
             .greeting()
             .client(1, register("B"))
             .client(1, register("B"))
@@ -1410,13 +1410,13 @@ fn conversations_of_peers() -> Vec<Script> {
             .server(1, registered())
             .client(2, offer("foo"))
             .server(2, ServerBody::Done),
-        Script::new("62-name-in-use", "Somebody else is online under that name; another one is free.", "complete")
+        Script::new("062-name-in-use", "Somebody else is online under that name; another one is free.", "complete")
             .greeting()
             .client(1, register("B"))
             .server(1, refused(ErrorCode::AlreadyExists, "Client username already in use."))
             .client(2, register("B2"))
             .server(2, registered()),
-        Script::new("63-still-there", "Somebody wants the name; its owner shows that it is there. Much has changed meanwhile.", "complete")
+        Script::new("063-still-there", "Somebody wants the name; its owner shows that it is there. Much has changed meanwhile.", "complete")
             .greeting()
             .client(1, register("B"))
             .server(1, registered())
@@ -1427,13 +1427,13 @@ fn conversations_of_peers() -> Vec<Script> {
             .client(3, table_since(0))
             .server(3, table(0, 2, &["bar"], false))
             .server(3, table(2, 3, &["foo"], true)),
-        Script::new("64-the-table-of-somebody-who-looks", "Who is not registered may look; then there is nothing new.", "complete")
+        Script::new("064-the-table-of-somebody-who-looks", "Who is not registered may look; then there is nothing new.", "complete")
             .greeting()
             .client(1, ClientBody::Table { epoch: 0, since: 0 })
             .server(1, table(0, 2, &["foo"], true))
             .client(2, table_since(2))
             .server(2, table(2, 2, &[], true)),
-        Script::new("65-tickets", "One for what is offered, none for anything else.", "complete")
+        Script::new("065-tickets", "One for what is offered, none for anything else.", "complete")
             .greeting()
             .client(1, ticket_for("foo"))
             .server(1, ServerBody::Ticket {
@@ -1444,7 +1444,7 @@ fn conversations_of_peers() -> Vec<Script> {
             })
             .client(2, ticket_for("../foo"))
             .server(2, invalid()),
-        Script::new("66-from-client-to-client", "The ticket comes before the file.", "complete")
+        Script::new("066-from-client-to-client", "The ticket comes before the file.", "complete")
             .greeting()
             .client(1, ClientBody::Redeem(Box::new(samples::ticket())))
             .server(1, ServerBody::Done)
@@ -1454,17 +1454,23 @@ fn conversations_of_peers() -> Vec<Script> {
             .raw("server data", &[("00 00 00 07 01", "length 7; kind 1: data"), ("68 65 6c 6c 6f 0a", "hello")])
             .server(2, ends("hello\n"))
             .server(2, ServerBody::DownloadEnd),
-        Script::new("67-relay-wanted", "A client that cannot be reached is told so on its control connection.", "complete")
+        Script::new("067-relay-wanted", "A client that cannot be reached is told so on its control connection.", "complete")
             .greeting()
             .client(1, register("B"))
             .server(1, registered())
             .server(0, ServerBody::RelayWanted { id: Secret([0x1d; 32]), address: WireAddress::V4([192, 168, 1, 7]) }),
-        Script::new("68-relay-accepted", "On a connection of its own; no frames follow.", "complete")
+        Script::new("068-relay-accepted", "On a connection of its own; no frames follow.", "complete")
             .greeting()
             .client(1, accept())
             .server(1, ServerBody::Alive)
             .server(1, ServerBody::Relaying),
-        Script::new("69-no-relay", "The server relays nothing.", "complete")
+        Script::new("070-an-empty-folder-goes", "One in which there is something stays.", "complete")
+            .greeting()
+            .client(1, ClientBody::RemoveFolder { name: "empty".into() })
+            .server(1, ServerBody::Item(WireItem::Folder("empty".into())))
+            .client(2, ClientBody::RemoveFolder { name: "full".into() })
+            .server(2, refused(ErrorCode::Conflict, "full: it is not empty")),
+        Script::new("069-no-relay", "The server relays nothing.", "complete")
             .greeting()
             .client(1, ClientBody::Relay(Box::new(samples::ticket())))
             .server(1, refused(ErrorCode::Forbidden, "this server relays nothing")),
