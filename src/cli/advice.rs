@@ -9,6 +9,10 @@ use crate::types::OnConflict;
 pub enum Doing {
     /// Getting files, by these rules.
     Getting(OnConflict),
+    /// Getting a file from another client, by these rules.
+    Requesting(OnConflict),
+    /// Offering local files to other clients.
+    Offering,
     /// Putting files, by these rules.
     Putting(OnConflict),
     /// Renaming, or making a folder: nothing there ever replaces anything.
@@ -27,17 +31,30 @@ pub enum Doing {
 pub fn next_step_of(doing: Doing, code: ErrorCode) -> Option<&'static str> {
     use ErrorCode::*;
     match (doing, code) {
-        (Doing::Getting(_) | Doing::Putting(_), Disconnected) => {
+        (Doing::Getting(_) | Doing::Requesting(_) | Doing::Putting(_), Disconnected) => {
             Some("try again: what was complete is kept, and the rest goes on where it stopped")
         }
-        (Doing::Getting(OnConflict::Error), AlreadyExists) => {
-            Some("name another place with -o, or say --on-conflict overwrite, rename or skip")
+        (Doing::Requesting(_), NotFound) => Some("see 'offers' for what there is"),
+        (Doing::Requesting(_), Unreachable) => {
+            Some("see 'peers' for who is online, then try again")
         }
+        (Doing::Requesting(_), Conflict) => {
+            Some("see 'offers' for what there is now, or ask its owner to offer it again")
+        }
+        (Doing::Offering, NotFound | InvalidName | Usage) => {
+            Some("name plain files directly in the folder of 'setdir'")
+        }
+        (
+            Doing::Getting(OnConflict::Error) | Doing::Requesting(OnConflict::Error),
+            AlreadyExists,
+        ) => Some("name another place with -o, or say --on-conflict overwrite, rename or skip"),
         (Doing::Putting(OnConflict::Error), AlreadyExists) => {
             Some("choose another name with --as, or say --on-conflict overwrite, rename or skip")
         }
         // The usual advice was followed already, and does not help.
-        (Doing::Getting(_), AlreadyExists) => Some("name another place with -o"),
+        (Doing::Getting(_) | Doing::Requesting(_), AlreadyExists) => {
+            Some("name another place with -o")
+        }
         (Doing::Putting(_), AlreadyExists) => {
             Some("use exactly the name that is there, or give another one with --as")
         }

@@ -169,6 +169,7 @@ impl<'a> Line<'a> {
                 let answered = self.exchange(*request).await;
                 let said = match &answered {
                     Ok(body) => refusal(body).map_or_else(|| Ok(body.clone()), Err),
+                    Err(Ended::SentAway(failure)) => Err(failure.clone()),
                     Err(_) => Err(not_responding()),
                 };
                 let _ = answer.send(said);

@@ -75,7 +75,11 @@ pub(super) fn admit<S>(stream: S, from: IpAddr, relayed: bool, standing: &Arc<St
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Ok(place) = standing.places.clone().try_acquire_owned() else {
+    let places = match relayed {
+        true => &standing.relayed_places,
+        false => &standing.places,
+    };
+    let Ok(place) = places.clone().try_acquire_owned() else {
         return debug!(%from, "no place for another client");
     };
     let from = from.to_canonical();

@@ -157,15 +157,19 @@ impl PeerRoute {
         why: &Failure,
     ) -> Result<Box<dyn Stream>, Failure> {
         let relay = ClientBody::Relay(admission.ticket.clone());
-        let relaying = self.asker.client.beside().relay(relay).await;
-        let stream = relaying.map_err(|failure| {
+        let unreached = |failure: Failure| {
             let (owner, address, port) = (&self.owner, admission.address, admission.port);
             let message = format!(
                 "client {owner} cannot be reached at {address} port {port} ({why}), nor through the server ({failure})"
             );
             Failure::new(ErrorCode::Unreachable, message)
-        })?;
-        self.secure(stream, admission).await
+        };
+        let relaying = self.asker.client.beside().relay(relay).await;
+        let stream = relaying.map_err(unreached)?;
+        match self.secure(stream, admission).await {
+            Err(failure) if failure.code == ErrorCode::Unreachable => Err(unreached(failure)),
+            secured => secured,
+        }
     }
 
     /// The stream encrypted, once the other side has proved to be who the server says. In plaintext

@@ -9,7 +9,7 @@ use crate::disk::{FileFacts, Folder};
 use crate::protocol::message::WireOffered;
 use crate::protocol::{ErrorCode, Failure};
 use crate::transfer::{Progress, Source};
-use crate::types::{Digest, Entry, FileName, Printable};
+use crate::types::{Digest, Entry, FileName, NameError, Printable};
 
 /// How much is hashed at a time before somebody who wants no more of it is heeded.
 const HOP_BYTES: u64 = 16 * 1024 * 1024;
@@ -34,20 +34,25 @@ impl Directory {
         &self.path
     }
 
-    /// The plain files directly in it that can be offered, in order of names: no folders, no links,
-    /// and nothing of the program's own.
-    pub fn files(&self) -> Result<Vec<FileName>, Failure> {
+    /// The plain files directly in it that can be offered, in order of names, and what else is
+    /// there besides folders and the program's own files: links, special files, names that are none.
+    pub fn files(&self) -> Result<(Vec<FileName>, Vec<String>), Failure> {
         let leaves = self.folder.leaves().map_err(|error| {
             let message = format!("{}: {error}", Printable(&self.path.to_string_lossy()));
             Failure::new(ErrorCode::Io, message)
         })?;
-        let mut names: Vec<FileName> = leaves
-            .iter()
-            .filter_map(|leaf| FileName::parse(leaf).ok())
-            .filter(|name| self.folder.open_file(name.as_str()).is_ok())
-            .collect();
+        let (mut names, mut left_out) = (Vec::new(), Vec::new());
+        for leaf in leaves {
+            match FileName::parse(&leaf) {
+                Ok(name) if self.folder.open_file(name.as_str()).is_ok() => names.push(name),
+                Err(NameError::Reserved) => {}
+                _ if self.folder.subfolder(&leaf).is_ok() => {}
+                _ => left_out.push(leaf),
+            }
+        }
         names.sort();
-        Ok(names)
+        left_out.sort();
+        Ok((names, left_out))
     }
 }
 
@@ -188,7 +193,12 @@ impl Shelf {
         let offered = self.offered().get(name).cloned();
         let offered = offered.filter(|offered| offered.id == id);
         let mut offered = offered.ok_or_else(|| invalid_request(name))?;
-        let (mut file, facts) = offered.open()?;
+        let opened = offered.open();
+        let (mut file, facts) = opened.map_err(|failure| match failure.code {
+            // A link, a folder or anything else stands there now.
+            ErrorCode::Usage => changed(name, "since it was offered"),
+            _ => failure,
+        })?;
         if !facts.same_file(&offered.facts) {
             let mut hasher = Hasher::new();
             let read = hasher.update_from(&mut file, u64::MAX);
@@ -383,7 +393,9 @@ mod tests {
         fs::create_dir(dir.path().join("folder")).unwrap();
         std::os::unix::fs::symlink("a", dir.path().join("link")).unwrap();
         let directory = Directory::open(dir.path()).unwrap();
-        assert_eq!(directory.files().unwrap(), [name("a"), name("b")]);
+        let (files, left_out) = directory.files().unwrap();
+        assert_eq!(files, [name("a"), name("b")]);
+        assert_eq!(left_out, ["link"]);
         fs::write(dir.path().join("folder/in"), "x").unwrap();
         for wrong in ["link", "folder", "none", "folder/in"] {
             let hashed = hash(&directory, &name(wrong), 0, &Silent).await;

@@ -12,9 +12,12 @@ use crate::net::{PeerTls, Throttle};
 use crate::protocol::{ErrorCode, Failure, Secret, Terms, Ticket};
 use crate::types::{Digest, FileName, Fingerprint, PeerName};
 
-/// How many other clients may be here at once, those who have not shown a ticket yet included. Each
-/// costs a few KiB until it has one; who finds no place comes through the server.
+/// How many other clients may be here at once on their own way, those who have not shown a ticket
+/// yet included. Each costs a few KiB until it has one; who finds no place comes through the server.
 const PLACES: usize = 256;
+
+/// How many may be here through the server, which has seen their tickets.
+const RELAYED_PLACES: usize = 64;
 
 /// What the tasks of a registered client share.
 pub(super) struct Standing {
@@ -26,6 +29,7 @@ pub(super) struct Standing {
     pub(super) throttle: Option<Arc<Throttle>>,
     pub(super) shelf: Shelf,
     pub(super) places: Arc<Semaphore>,
+    pub(super) relayed_places: Arc<Semaphore>,
     /// Cancelled when the client goes offline for good.
     pub(super) stop: CancellationToken,
     table: Mutex<Table>,
@@ -87,6 +91,7 @@ impl Standing {
             observer,
             shelf: Shelf::default(),
             places: Arc::new(Semaphore::new(PLACES)),
+            relayed_places: Arc::new(Semaphore::new(RELAYED_PLACES)),
             stop: CancellationToken::new(),
             table: Mutex::default(),
             admission: Mutex::default(),

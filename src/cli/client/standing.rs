@@ -115,7 +115,12 @@ impl Observer for Announcer {
             Event::NotResponding => output.note("[Server not responding]"),
             Event::Online => output.note("[Welcome, You are registered.]"),
             Event::SentAway(failure) => {
-                output.complain(&Failure::from(failure.clone()), None);
+                if failure.code == ErrorCode::AlreadyExists {
+                    output.note(format_args!("[Registration rejected: {failure}]"));
+                }
+                let failure = Failure::from(failure.clone());
+                let again = "say register once more, under another name if this one is taken";
+                output.complain(&failure.advise(again), None);
                 output.note("[You are Offline. Bye.]");
             }
             Event::OfferRefused(failure) => {

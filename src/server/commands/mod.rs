@@ -33,9 +33,15 @@ pub(super) async fn answer(
     let registered = member.is_registered().then_some(Action::Offer);
     if let Some(action) = permission::needs(&request).or(registered) {
         let session = session.session();
-        let allowed = blocking(move || session.allow(action)).await;
-        if allowed.is_err() && action == Action::Offer {
+        let asked = session.clone();
+        let allowed = blocking(move || asked.allow(action)).await;
+        if let Err(failure) = &allowed
+            && member.is_registered()
+            && action == Action::Offer
+        {
+            // It hears why, and knows then that it is offline.
             member.leave();
+            session.end(failure.clone());
         }
         allowed?;
     }

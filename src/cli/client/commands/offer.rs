@@ -1,4 +1,5 @@
 use super::{Outcome, refused, setdir};
+use crate::cli::advice::Doing;
 use crate::cli::client::command::OfferArgs;
 use crate::cli::client::session::{Input, Session};
 use crate::cli::client::standing::offered_name;
@@ -9,7 +10,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::Bars;
 use crate::cli::units;
 use crate::peer::{self, Directory, Hashed, Peer};
-use crate::types::FileName;
+use crate::types::{FileName, Printable};
 
 /// `offer [FILE…]`
 pub async fn run(session: &mut Session, args: &OfferArgs) -> Outcome {
@@ -59,7 +60,16 @@ async fn offer(
     typed: &[String],
 ) -> Result<Verdict, Failure> {
     let names: Vec<Result<FileName, (&str, Failure)>> = match typed {
-        [] => directory.files()?.into_iter().map(Ok).collect(),
+        [] => {
+            let (files, left_out) = directory.files()?;
+            for leaf in left_out {
+                output.note(format_args!(
+                    "{} is left out: no plain file, or no name",
+                    Printable(&leaf)
+                ));
+            }
+            files.into_iter().map(Ok).collect()
+        }
         typed => typed
             .iter()
             .map(|text| offered_name(text).map_err(|failure| (text.as_str(), failure)))
@@ -81,6 +91,7 @@ async fn offer(
             Ok(file) => files.push(file),
             Err((name, failure)) => {
                 tally.failed(failure.code);
+                let failure = failure.while_doing(Doing::Offering);
                 refused(output, "offer", &name, &failure);
             }
         }

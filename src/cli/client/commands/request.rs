@@ -44,7 +44,7 @@ pub async fn run(session: &mut Session, args: RequestArgs) -> Outcome {
         quiet: true,
         ..output.look()
     });
-    let mut report = BatchReport::new(&quiet, "request", Doing::Getting(on_conflict));
+    let mut report = BatchReport::new(&quiet, "request", Doing::Requesting(on_conflict));
     if prints {
         report = report.only_failures();
     }
@@ -101,7 +101,10 @@ pub async fn run(session: &mut Session, args: RequestArgs) -> Outcome {
         Err(failure) if failure.code == ErrorCode::NotFound => {
             return Err(invalid_request(&output, &args));
         }
-        Err(failure) => return Err(failure.into()),
+        Err(failure) => {
+            let doing = Doing::Requesting(on_conflict);
+            return Err(Failure::from(failure).while_doing(doing));
+        }
     }
     report.finish()
 }
