@@ -43,7 +43,7 @@ fn a_stranger_gets_nothing_and_costs_nothing() {
     let (b, c) = (Desk::new(), Desk::new());
     let mut provider = b.offer(&server, "B", &[("foo", b"hello-canary")]);
     let (port, ..) = runtime().block_on(ticket(&server, None));
-    // More than there are places for, who say nothing at all.
+    // Who say nothing at all.
     let silent: Vec<TcpStream> = (0..100)
         .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
         .collect();
@@ -74,6 +74,21 @@ fn a_stranger_gets_nothing_and_costs_nothing() {
         .iter()
         .filter(|line| line.contains("Accepting"));
     assert_eq!(accepted.count(), 1, "{:?}", provider.heard);
+}
+
+/// Where strangers have taken every place, the server's relay leads in.
+#[test]
+fn who_crowds_the_port_keeps_nobody_away() {
+    let root = tempfile::tempdir().unwrap();
+    let server = serve(root.path(), &[]);
+    let (b, c) = (Desk::new(), Desk::new());
+    let _provider = b.offer(&server, "B", &[("foo", b"hello")]);
+    let (port, ..) = runtime().block_on(ticket(&server, None));
+    let crowd: Vec<TcpStream> = (0..300)
+        .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
+        .collect();
+    assert_eq!(c.run(&server, &["request", "foo", "B"]).0, 0);
+    drop(crowd);
 }
 
 /// Other keys, forged and expired tickets, in TLS with the right handshake.
