@@ -1,6 +1,8 @@
 //! The commands on the command line and in scripts.
 
-use super::{Desk, becomes};
+use std::process::Command;
+
+use super::{Desk, Running, becomes};
 use crate::harness::{RunningServer, md5, noise, serve, serve_plaintext};
 
 const INVALID: &str = "[Invalid Request]\n";
@@ -294,4 +296,35 @@ fn clients_with_one_home_are_three_clients() {
     let (code, _, said) = desk.run(&server, &["register", "A"]);
     assert_eq!(code, 6, "{said}");
     drop(providers);
+}
+
+/// Whose role does not allow offering any more is told so and goes offline, and may come back.
+#[test]
+fn who_may_not_offer_any_more_goes_offline() {
+    let (root, server) = site();
+    let b = Desk::new();
+    let user = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fileshare-server"));
+        command
+            .arg("user")
+            .args(arguments)
+            .arg("--root")
+            .arg(root.path());
+        let done = command
+            .env("FILESHARE_PASSWORD", "secret")
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    user(&["add", "bob", "--role", "contributor"]);
+    let mut command = b.client(&server, &["--user", "bob"]);
+    command.env("FILESHARE_PASSWORD", "secret");
+    let mut bob = Running::start(command);
+    bob.line("register B");
+    bob.says("[Welcome, You are registered.]");
+    user(&["role", "bob", "reader"]);
+    bob.says("[You are Offline. Bye.]");
+    user(&["role", "bob", "contributor"]);
+    bob.line("register B");
+    bob.says("[Welcome, You are registered.]");
 }
