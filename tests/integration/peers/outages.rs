@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::{Desk, Running, becomes};
-use crate::harness::{RunningServer, noise, serve, serve_in, text};
+use crate::harness::{RunningServer, noise, serve, serve_in, serve_plaintext, text};
+use crate::tools::proxy::{Direction, Fault, Proxy};
 
 fn again(root: &Path, port: u16) -> RunningServer {
     serve_in(Path::new("."), &["--port", &port.to_string(), text(root)])
@@ -159,4 +160,47 @@ fn a_download_goes_on_where_its_owner_was_killed() {
     assert!(said.contains("large: going on at "), "{said}");
     assert!(c.read("large") == large);
     assert!(!part.exists());
+}
+
+/// The way back from the server falls silent: what was sent arrives, and no acknowledgement comes.
+#[test]
+fn lost_acknowledgements_are_noticed_and_the_client_comes_back_another_way() {
+    let root = tempfile::tempdir().unwrap();
+    let server = serve_plaintext(root.path(), &[]);
+    let through = |proxy: &Proxy, desk: &Desk, name: &str| {
+        let mut command = server.client_by(proxy.address(), desk.path(), &[]);
+        command.env("XDG_STATE_HOME", desk.path().join("state"));
+        let mut peer = Running::start(command);
+        peer.line(&format!("register {name}"));
+        peer.says("[Welcome, You are registered.]");
+        peer
+    };
+    // How much the server says until a client is registered.
+    let whole = Proxy::start(server.address(), |_, _| Fault::None);
+    let first = through(&whole, &Desk::new(), "A");
+    let registered = whole.passed(Direction::ToClient);
+    drop(first);
+    let proxy = Proxy::start(server.address(), move |number, direction| {
+        match (number, direction) {
+            (0, Direction::ToClient) => Fault::StallAfter(registered),
+            _ => Fault::None,
+        }
+    });
+    let (b, c) = (Desk::new(), Desk::new());
+    b.shelf(&[("foo", b"hello")]);
+    let mut peer = through(&proxy, &b, "B");
+    peer.line("setdir shelf");
+    peer.line("-offer foo");
+    for line in [
+        "Retrying 1 times",
+        "Retrying 2 times",
+        "Retrying 3 times",
+        "[Server not responding]",
+        "[Welcome, You are registered.]",
+    ] {
+        peer.says(line);
+    }
+    peer.line("offer foo");
+    peer.says("[Offer Message received by Server.]");
+    assert_eq!(c.run(&server, &["request", "foo", "B"]).0, 0);
 }

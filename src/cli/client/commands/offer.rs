@@ -1,3 +1,9 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tokio::time::timeout;
+
 use super::{Outcome, refused, setdir};
 use crate::cli::advice::Doing;
 use crate::cli::client::command::OfferArgs;
@@ -10,6 +16,8 @@ use crate::cli::output::Output;
 use crate::cli::progress::Bars;
 use crate::cli::units;
 use crate::peer::{self, Directory, Hashed, Peer};
+use crate::protocol::ErrorCode;
+use crate::transfer::Progress;
 use crate::types::{FileName, Printable};
 
 /// `offer [FILE…]`
@@ -43,7 +51,13 @@ pub async fn run(session: &mut Session, args: &OfferArgs) -> Outcome {
         }
         None => session.registered()?,
     };
-    let verdict = offer(&session.output, &peer, &directory, &args.files).await?;
+    if session.input == Input::Prompt {
+        return beside_the_prompt(&session.output, peer, directory, args.files.clone()).await;
+    }
+    let bars = Bars::show(&session.output);
+    let progress = bars.progress();
+    let verdict = offer(&session.output, &peer, &directory, &args.files, progress).await?;
+    drop(bars);
     let offered = !matches!(&verdict, Verdict::Batch(tally) if tally.files() == tally.failures());
     if one_shot && offered {
         session.output.flush();
@@ -52,12 +66,105 @@ pub async fn run(session: &mut Session, args: &OfferArgs) -> Outcome {
     Ok(verdict)
 }
 
+/// How long the prompt waits for files to be hashed. More goes on while the user types.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+async fn beside_the_prompt(
+    output: &Output,
+    peer: Peer,
+    directory: Directory,
+    typed: Vec<String>,
+) -> Outcome {
+    let told = output.clone();
+    let mut offering = tokio::spawn(async move {
+        let progress = Arc::new(Notes::new(told.clone()));
+        offer(&told, &peer, &directory, &typed, progress).await
+    });
+    let ended = |joined: Result<Outcome, JoinError>| {
+        let unexpected = |_| Failure::new(ErrorCode::Internal, "offering failed unexpectedly");
+        joined.map_err(unexpected).flatten()
+    };
+    if let Ok(joined) = timeout(AT_ONCE, &mut offering).await {
+        return ended(joined);
+    }
+    output.note("The files are being hashed, and offered then; go on meanwhile.");
+    let told = output.clone();
+    tokio::spawn(async move {
+        if let Err(failure) = ended(offering.await) {
+            told.complain(&failure, Some(&"offer"));
+        }
+    });
+    Ok(Verdict::Done)
+}
+
+/// Tells how far the hashing of large files is, where a bar would be in the way of who types.
+struct Notes {
+    output: Output,
+    file: Mutex<Hashing>,
+}
+
+#[derive(Default)]
+struct Hashing {
+    label: String,
+    size: u64,
+    done: u64,
+    /// How many tenths were told.
+    told: u64,
+}
+
+/// Smaller files are not worth a word.
+const LARGE: u64 = 1024 * 1024 * 1024;
+
+impl Notes {
+    fn new(output: Output) -> Self {
+        Notes {
+            output,
+            file: Mutex::default(),
+        }
+    }
+
+    fn file(&self) -> MutexGuard<'_, Hashing> {
+        self.file.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Progress for Notes {
+    fn batch(&self, _files: u64, _bytes: u64) {}
+
+    fn begin(&self, _index: u32, label: &str, size: Option<u64>, _offset: u64) {
+        *self.file() = Hashing {
+            label: label.to_owned(),
+            size: size.unwrap_or(0),
+            ..Hashing::default()
+        };
+    }
+
+    fn advance(&self, _index: u32, bytes: u64) {
+        let mut file = self.file();
+        file.done = file.done.saturating_add(bytes);
+        let tenths = file.done.saturating_mul(10) / file.size.max(1);
+        if file.size >= LARGE && tenths > file.told && tenths < 10 {
+            file.told = tenths;
+            let note = format!("{}: {tenths}0 % hashed", file.label);
+            drop(file);
+            self.output.note(note);
+        }
+    }
+
+    fn end(&self, _index: u32) {}
+
+    fn note(&self, text: &str) {
+        self.output.note(text);
+    }
+}
+
 /// Hashes files and offers those that can be.
 async fn offer(
     output: &Output,
     peer: &Peer,
     directory: &Directory,
     typed: &[String],
+    progress: Arc<dyn Progress>,
 ) -> Result<Verdict, Failure> {
     let names: Vec<Result<FileName, (&str, Failure)>> = match typed {
         [] => {
@@ -75,8 +182,6 @@ async fn offer(
             .map(|text| offered_name(text).map_err(|failure| (text.as_str(), failure)))
             .collect(),
     };
-    let bars = Bars::show(output);
-    let progress = bars.progress();
     progress.batch(names.len() as u64, 0);
     let mut tally = Tally::default();
     let mut files: Vec<Hashed> = Vec::new();
@@ -96,7 +201,6 @@ async fn offer(
             }
         }
     }
-    drop(bars);
     if files.is_empty() {
         if tally.files() == 0 {
             output.note("There is no file in that folder to offer.");
