@@ -304,3 +304,16 @@ fn at_the_prompt_the_editor_has_the_terminal() {
     session.send_line("exit").unwrap();
     session.exp_eof().unwrap();
 }
+
+/// An editor that leaves something else than a file uploads nothing, and nobody waits for it.
+#[test]
+fn what_an_editor_leaves_must_be_a_plain_file() {
+    let scene = Scene::new("editor");
+    for left in ["mkfifo", "ln -s /etc/hostname"] {
+        let editor = scene.script(&format!("rm \"$1\" && {left} \"$1\""));
+        let (code, said) = code(&scene.edit("note.txt", &editor));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("the edited file"), "{said}");
+        assert_eq!(scene.content("note.txt"), "one\n");
+    }
+}

@@ -64,10 +64,10 @@ impl BatchReport {
         }
     }
 
-    /// Keeps a list of what failed, if one is wanted.
-    pub fn listing_failures(mut self, to: Option<&Path>) -> Self {
-        self.failed_list = FailedList::new(to);
-        self
+    /// Keeps a list of what failed, if one is wanted. Fails when it could not be written.
+    pub fn listing_failures(mut self, to: Option<&Path>) -> Result<Self, Failure> {
+        self.failed_list = FailedList::new(to)?;
+        Ok(self)
     }
 
     /// Tells of failures only: standard output is taken by file content.

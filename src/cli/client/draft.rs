@@ -67,7 +67,7 @@ impl Draft {
 
     /// Gives it the permissions that it had: an editor may have put a new file in its place.
     pub fn restore_permissions(&self, executable: bool) -> Result<(), Failure> {
-        let restored = File::open(&self.path).and_then(|file| restrict(&file, executable));
+        let restored = open(&self.path).and_then(|file| restrict(&file, executable));
         restored.map_err(|error| self.failure(&error))
     }
 
@@ -112,8 +112,26 @@ impl Drop for Draft {
 
 fn digest_of(path: &Path) -> io::Result<Digest> {
     let mut hasher = Hasher::new();
-    hasher.update_from(&mut File::open(path)?, u64::MAX)?;
+    hasher.update_from(&mut open(path)?, u64::MAX)?;
     Ok(hasher.finish())
+}
+
+/// Opens it for reading, if it is a plain file: an editor may have left a link, or a FIFO on which
+/// one would wait for ever.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
+    }
+    let file = options.open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not a plain file any more")),
+    }
 }
 
 #[cfg(unix)]

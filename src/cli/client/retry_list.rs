@@ -7,8 +7,8 @@
 //! begin with `#` say nothing, and a line may be a name alone.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::shown;
 use crate::cli::failure::Failure;
@@ -46,12 +46,20 @@ pub struct FailedList {
 }
 
 impl FailedList {
-    /// The list that is to be written to this file, if to any.
-    pub fn new(to: Option<&Path>) -> Self {
-        FailedList {
+    /// The list that is to be written to this file, if to any. That it can be is found out before
+    /// anything is done.
+    pub fn new(to: Option<&Path>) -> Result<Self, Failure> {
+        if let Some(to) = to {
+            let opened = fs::File::options().append(true).create(true).open(to);
+            opened.map_err(|error| {
+                Failure::usage(format!("--failed {}: {error}", shown(to)))
+                    .advise("name a file that can be written")
+            })?;
+        }
+        Ok(FailedList {
             to: to.map(Path::to_owned),
             ..FailedList::default()
-        }
+        })
     }
 
     /// What the files of a batch are, in its order.
@@ -75,12 +83,17 @@ impl FailedList {
         self.failed.push(retry);
     }
 
-    /// Writes the list, be it empty.
+    /// Writes the list, be it empty. What came from standard input cannot be sent again.
     pub fn write(&self) -> Result<(), Failure> {
         let Some(to) = &self.to else { return Ok(()) };
-        let mut text = HEAD.as_bytes().to_vec();
-        for retry in &self.failed {
-            text.extend_from_slice(line(retry).as_bytes());
+        let stream = Some(Local::Path("-".into()));
+        let failed = self.failed.iter().filter(|retry| retry.local != stream);
+        let mut text = String::new();
+        for retry in failed {
+            if text.is_empty() {
+                text.push_str(HEAD);
+            }
+            text.push_str(&line(retry));
         }
         fs::write(to, text).map_err(|error| Failure::io(format_args!("list {}", shown(to)), &error))
     }
@@ -88,7 +101,10 @@ impl FailedList {
 
 /// Reads a list.
 pub fn read(from: &Path) -> Result<Vec<Retry>, Failure> {
-    let failed = |error| Failure::io(format_args!("list {}", shown(from)), &error);
+    let failed = |error: io::Error| {
+        Failure::usage(format!("--retry-from {}: {error}", shown(from)))
+            .advise("name a list that --failed has written")
+    };
     if fs::metadata(from).map_err(failed)?.len() > MAX_LIST {
         return Err(Failure::usage(format!(
             "{} is too large for a list",

@@ -35,7 +35,7 @@ pub async fn run(session: &mut Session, args: GetArgs) -> Outcome {
     }
     let on_conflict = rules(&args);
     let mut report = BatchReport::new(&session.output, "get", Doing::Getting(on_conflict))
-        .listing_failures(args.retry.failed.as_deref());
+        .listing_failures(args.retry.failed.as_deref())?;
     if prints {
         report = report.only_failures();
     }

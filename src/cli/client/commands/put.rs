@@ -26,7 +26,7 @@ pub async fn run(session: &mut Session, args: PutArgs) -> Outcome {
     check(&args, session.input)?;
     let mut plan = Plan::new(&args)?;
     let mut report = BatchReport::new(&session.output, "put", Doing::Putting(rules(&args)))
-        .listing_failures(args.retry.failed.as_deref());
+        .listing_failures(args.retry.failed.as_deref())?;
     for wish in wishes(&session.folder, &args, &mut report)? {
         // What cannot be sent does not keep the others from going.
         if let Err((wish, failure)) = plan.add(wish, &args, &mut report).await {

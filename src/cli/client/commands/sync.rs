@@ -44,7 +44,13 @@ pub async fn run(session: &mut Session, args: SyncArgs) -> Outcome {
             }
             SyncReport::Skipped(skipped) => {
                 let path = sync.local.join(&skipped.place);
-                tell_skipped(&mut report, &path, &skipped, None);
+                match sync.direction {
+                    Direction::Up => tell_skipped(&mut report, &path, &skipped, None),
+                    // It is not what is to be sent, and only left alone.
+                    Direction::Down => {
+                        report.left_out(&path.to_string_lossy(), &path, &skipped.reason);
+                    }
+                }
             }
         })
         .await;
