@@ -69,6 +69,10 @@ const LEAST: usize = 256;
 /// The same while the wire is not known: below this a piece is gone in an instant on most of them.
 const LEAST_UNKNOWN: usize = 16 * 1024;
 
+/// A wire that takes more than this (125 MB/s, a gigabit a second) is left alone: what there is to
+/// gain is less than what compressing costs where processors are busy.
+const FAST: f64 = 1.0 / 125e6;
+
 /// Where files go faster than this (64 MB/s) the other side may be what is slow.
 const SUSPECT: f64 = 1.0 / 64e6;
 
@@ -116,7 +120,7 @@ impl Gauge {
             Compression::Auto => match wire.seconds_per_byte(KNOWN_WIRE) {
                 // It may be slow, and then it matters; if it is not, a moment is lost once.
                 None => Packing::From(LEAST_UNKNOWN),
-                Some(_) if self.plain_left > 0 => Packing::Nothing,
+                Some(wire) if wire < FAST || self.plain_left > 0 => Packing::Nothing,
                 Some(wire) => {
                     let reading = self.reading.seconds_per_byte(0).unwrap_or(0.0);
                     let compressing = self.compressing.seconds_per_byte(0).unwrap_or(ASSUMED);
